@@ -1,0 +1,15 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""What every environment of this template shares. Each module is one thing, to be read top to bottom:
+
+- `server`    the resources server: seed, tools, verify, close
+- `sessions`  one episode per cookie: made from its row, one call at a time, always ended
+- `http`      the ASGI middleware: cookie, API key, size limit, last line of defence
+- `tools`     the route of a tool: arguments in, text out, with a time limit; and its schema
+- `grading`   ground truth, verdicts, and the grade of a bare transcript
+- `data`      writes and checks the task rows
+- `fixture`   the grader's cases, for NeMo Gym's own checks
+- `project`   where the environment's own files and names are
+- `serve`     `python server.py`: the server alone, without Ray or a head server
+
+Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.
+"""

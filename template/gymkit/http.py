@@ -1,0 +1,147 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""The ASGI middleware of every environment: cookie, API key, size limit, and the last line of defence.
+
+It is plain ASGI and does the work of three of NeMo Gym's (`add_session_id` and the exception handler, both
+`BaseHTTPMiddleware`, and 0.7's cancellation middleware, which starts a task group per request). Those take most of the
+time of a call. Cancellation is had where a tool runs long, in `gymkit.tools`.
+"""
+
+import hmac
+import json
+import logging
+from collections.abc import Iterable
+
+from nemo_gym.server_utils import SESSION_ID_KEY
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from gymkit.sessions import Session, SessionStore
+
+log = logging.getLogger("gymkit")
+
+PUBLIC_PATHS = frozenset({"/health", "/healthz", "/livez", "/readyz"})
+"""What answers without the API key."""
+
+SESSION = "gymkit.session"
+"""Where the ASGI scope holds the request's open `Session`, or None."""
+COOKIE = "gymkit.cookie"
+"""Where the ASGI scope holds the value of the request's cookie, or None."""
+
+
+class BodyTooLarge(Exception):
+    """The request's body is larger than the server takes."""
+
+
+def error_body(text: str) -> bytes:
+    """A JSON body that a model can read as a tool's output."""
+    return json.dumps({"output": f"Error: {text}"}, ensure_ascii=False).encode()
+
+
+async def send_error(send: Send, status: int, text: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    """Answer with a text, as JSON, without going through an application."""
+    body = error_body(text)
+    common = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": [*common, *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+class GymMiddleware:
+    """Find the request's session by its cookie, and send the cookie with every answer, errors included.
+
+    NeMo Gym 0.4's agents replace their cookies by those of each answer, so one answer without it loses the session.
+
+    Args:
+        app: The application behind it.
+        sessions: The sessions.
+        api_key: What callers must send as `Authorization: Bearer ...`; None lets everybody in.
+        max_body_bytes: A larger body gets 413, unread.
+    """
+
+    def __init__(self, app: ASGIApp, sessions: SessionStore, api_key: str | None, max_body_bytes: int) -> None:
+        self.app = app
+        self.sessions = sessions
+        self.authorization = f"Bearer {api_key}".encode() if api_key else None
+        self.max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        cookie_value: str | None = None
+        authorization = b""
+        declared_length = 0
+        for name, value in scope["headers"]:
+            if name == b"cookie":
+                cookie_value = self.sessions.cookie_value(value) or cookie_value
+            elif name == b"authorization":
+                authorization = value
+            elif name == b"content-length" and value.isdigit():
+                declared_length = int(value)
+
+        if not self._may_enter(scope["path"], authorization):
+            wanted = [(b"www-authenticate", b"Bearer")]
+            await send_error(send, 401, "this environment wants its API key as a bearer token.", wanted)
+            return
+
+        session = self.sessions.find(cookie_value) if cookie_value is not None else None
+        scope[COOKIE] = cookie_value
+        use_session(scope, session)
+
+        read = 0
+
+        async def bounded_receive() -> Message:
+            nonlocal read
+            message = await receive()
+            if message["type"] == "http.request":
+                read += len(message.get("body", b""))
+                if read > self.max_body_bytes:
+                    raise BodyTooLarge
+            return message
+
+        started = False
+
+        async def send_with_cookie(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                current: Session | None = scope[SESSION]
+                if current is not None:
+                    message["headers"] = [*message["headers"], current.cookie_header]
+                elif cookie_value is not None:
+                    header = self._header_of_ended(cookie_value)
+                    if header is not None:
+                        message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        try:
+            if declared_length > self.max_body_bytes:
+                raise BodyTooLarge
+            await self.app(scope, bounded_receive, send_with_cookie)
+        except BodyTooLarge:
+            if started:
+                raise
+            await send_error(send_with_cookie, 413, f"the request is larger than {self.max_body_bytes:,} bytes.")
+        except ClientDisconnect:
+            pass  # It left before its request had arrived: nobody to answer.
+        except Exception:
+            log.exception("%s %s failed", scope["method"], scope["path"])
+            if started:
+                raise
+            await send_error(send_with_cookie, 500, "the environment failed; its log has the reason.")
+
+    def _may_enter(self, path: str, authorization: bytes) -> bool:
+        if self.authorization is None or path in PUBLIC_PATHS:
+            return True
+        return hmac.compare_digest(authorization, self.authorization)
+
+    def _header_of_ended(self, cookie_value: str) -> tuple[bytes, bytes] | None:
+        """A lost or closed session keeps its cookie, so that `/verify` can say what became of it."""
+        session_id = self.sessions.signed_id(cookie_value)
+        return None if session_id is None else self.sessions.cookie_header(session_id)[1]
+
+
+def use_session(scope: Scope, session: Session | None) -> None:
+    """Make `session` the request's own. `request.session` reads as it does under NeMo Gym's middleware."""
+    scope[SESSION] = session
+    scope["session"] = {SESSION_ID_KEY: session.id} if session is not None else {}

@@ -1,0 +1,190 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""The sessions: one episode per cookie, made from its data row, one call at a time, always ended."""
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from http.cookies import SimpleCookie
+from time import monotonic
+from typing import Any
+
+from itsdangerous import BadSignature, Signer
+
+from gymkit.grading import Verdict
+
+Row = dict[str, Any]
+
+
+class SessionsFull(Exception):
+    """As many sessions are open as may be: the caller should come back later."""
+
+
+class SessionClosed(Exception):
+    """The session of that identity has ended and cannot be seeded again."""
+
+
+class Session:
+    """One episode: the domain's object (`state`), the row it was made from, and the lock of its calls."""
+
+    __slots__ = ("cookie_header", "cookie_value", "id", "last_used", "lock", "row", "state")
+
+    def __init__(self, id: str, row: Row, state: Any, cookie_value: str, cookie_header: tuple[bytes, bytes]) -> None:
+        self.id = id
+        self.row = row
+        self.state = state
+        self.cookie_value = cookie_value
+        self.cookie_header = cookie_header
+        self.lock = asyncio.Lock()
+        self.last_used = monotonic()
+
+
+class Ended:
+    """What is kept of a session that has ended: its verdict, so that `/verify` answers the same again."""
+
+    __slots__ = ("cookie_header", "reason", "verdict")
+
+    def __init__(self, reason: str, verdict: Verdict | None, cookie_header: tuple[bytes, bytes] | None) -> None:
+        self.reason = reason
+        self.verdict = verdict
+        self.cookie_header = cookie_header
+
+
+class SessionStore:
+    """All sessions of one server process, found by the cookie's value.
+
+    A cookie is signed once, when its session is made, and looked up afterwards: a value that is known was issued
+    here. Only an unknown value has its signature checked, which tells a lost session from a forged one.
+
+    Args:
+        cookie_name: Name of the cookie.
+        secret: Key of the signature. It never leaves the process.
+        start: Makes the domain's object from a row.
+        end: Releases what the domain's object holds. It must not raise.
+        max_sessions: Beyond this many, `SessionsFull`.
+        idle_seconds: A session that nobody has used for so long is ended.
+        remember: So many ended sessions are remembered, the latest.
+    """
+
+    def __init__(
+        self,
+        *,
+        cookie_name: str,
+        secret: bytes,
+        start: Callable[[Row], Any],
+        end: Callable[[Any], Awaitable[None]],
+        max_sessions: int,
+        idle_seconds: float,
+        remember: int = 4096,
+    ) -> None:
+        self.cookie_name = cookie_name
+        self.max_sessions = max_sessions
+        self.idle_seconds = idle_seconds
+        self._signer = Signer(secret, salt="gymkit.session")
+        self._start = start
+        self._end = end
+        self._remember = remember
+        self._open: dict[str, Session] = {}
+        self._by_cookie: dict[str, Session] = {}
+        self._ended: OrderedDict[str, Ended] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._open)
+
+    # ------------------------------------------------------------------------------------------------- find
+
+    def cookie_value(self, header: bytes) -> str | None:
+        """This server's cookie in a Cookie header, or None."""
+        text = header.decode("latin-1")
+        if self.cookie_name not in text:
+            return None
+        for part in text.split(";"):
+            name, _, value = part.strip().partition("=")
+            if name == self.cookie_name:
+                # Some clients quote the value, as RFC 2109 had it.
+                return value.strip('"')
+        return None
+
+    def find(self, cookie_value: str) -> Session | None:
+        """The open session of a cookie, or None."""
+        session = self._by_cookie.get(cookie_value)
+        if session is not None:
+            session.last_used = monotonic()
+        return session
+
+    def get(self, session_id: str) -> Session | None:
+        """The open session of an id, or None."""
+        return self._open.get(session_id)
+
+    def ended(self, session_id: str) -> Ended | None:
+        """What is remembered of a session that has ended, or None."""
+        return self._ended.get(session_id)
+
+    def signed_id(self, cookie_value: str) -> str | None:
+        """The session id in a cookie of ours, whether or not that session is still open; None if it is forged."""
+        try:
+            return self._signer.unsign(cookie_value).decode()
+        except (BadSignature, UnicodeDecodeError):
+            return None
+
+    # ------------------------------------------------------------------------------------- beginning and end
+
+    def cookie_header(self, session_id: str) -> tuple[str, tuple[bytes, bytes]]:
+        """The signed cookie value of an id, and the Set-Cookie header that carries it."""
+        value = self._signer.sign(session_id.encode()).decode()
+        cookie: SimpleCookie = SimpleCookie()
+        cookie[self.cookie_name] = value
+        cookie[self.cookie_name].update({"path": "/", "httponly": True, "samesite": "lax"})
+        return value, (b"set-cookie", cookie[self.cookie_name].OutputString().encode("latin-1"))
+
+    def open(self, row: Row, session_id: str | None = None) -> Session:
+        """Begin an episode.
+
+        Args:
+            row: The data row that the episode is made from.
+            session_id: The identity that NeMo Gym 0.7 assigns; without it, an unguessable one of our own.
+
+        Raises:
+            SessionsFull: `max_sessions` are open.
+            SessionClosed: the identity belongs to a session that has ended.
+        """
+        if session_id is not None and session_id in self._ended:
+            raise SessionClosed(session_id)
+        if len(self._open) >= self.max_sessions:
+            raise SessionsFull(f"{len(self._open)} sessions are open, and that is the most.")
+        session_id = session_id or secrets.token_hex(16)
+        value, header = self.cookie_header(session_id)
+        session = Session(session_id, row, self._start(row), value, header)
+        self._open[session_id] = session
+        self._by_cookie[value] = session
+        return session
+
+    async def close(self, session_id: str, reason: str, verdict: Verdict | None = None) -> None:
+        """End a session, if it is open, and remember that it has ended. A second call changes nothing."""
+        session = self._open.pop(session_id, None)
+        if session_id not in self._ended:
+            self._ended[session_id] = Ended(reason, verdict, session.cookie_header if session else None)
+            while len(self._ended) > self._remember:
+                self._ended.popitem(last=False)
+        if session is not None:
+            self._by_cookie.pop(session.cookie_value, None)
+            state, session.state = session.state, None
+            await self._end(state)
+
+    async def close_idle(self) -> int:
+        """End the sessions that nobody has used for `idle_seconds`; returns how many there were."""
+        horizon = monotonic() - self.idle_seconds
+        idle = [s.id for s in self._open.values() if s.last_used < horizon and not s.lock.locked()]
+        for session_id in idle:
+            await self.close(session_id, f"Nobody had used it for {self.idle_seconds:g} seconds.")
+        return len(idle)
+
+    async def close_all(self, reason: str) -> None:
+        """End every session."""
+        for session_id in list(self._open):
+            await self.close(session_id, reason)
+
+
+def same_truth(row: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
+    """Whether a request for a verdict is about the row that the session was made from."""
+    return "ground_truth" not in body or body["ground_truth"] == row.get("ground_truth")

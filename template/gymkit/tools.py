@@ -1,0 +1,250 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""The route of a tool: arguments in, text out, one call of a session at a time, with a time limit; and its schema."""
+
+import asyncio
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Collection, Coroutine
+from typing import Any, get_type_hints
+
+from fastapi import FastAPI, Request
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import to_json
+from starlette.responses import Response
+from starlette.types import Receive
+
+from gymkit.http import error_body
+
+log = logging.getLogger("gymkit")
+
+RESERVED_PATHS = frozenset({"/seed_session", "/verify", "/close_session", "/aggregate_metrics", "/mcp"})
+"""NeMo Gym's own endpoints: a POST to one of them is no tool call."""
+
+CUT_MARK = "\n[... {left_out:,} characters left out ...]\n"
+
+
+class ToolRequest(BaseModel):
+    """Arguments of a tool. Give every field a description: the model reads it. Unknown arguments are refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class ToolResponse(BaseModel):
+    """What a tool answers: text for the model."""
+
+    output: str
+
+
+class ToolFailed(Exception):
+    """The call comes to nothing, for a reason that the model can act on."""
+
+    def __init__(self, text: str, status: int = 200) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def _is_tool(path: str, methods: Collection[str] | None) -> bool:
+    """Whether a route is a tool: a POST to a path of one part that is not NeMo Gym's own."""
+    return set(methods or ()) == {"POST"} and path.count("/") == 1 and "{" not in path and path not in RESERVED_PATHS
+
+
+class ToolRoute(APIRoute):
+    """The route class of `app.post("/<tool>")(self.<tool>)`.
+
+    FastAPI still sees an ordinary route (OpenAPI, NeMo Gym's MCP exposure), but a request takes a short way: the body
+    is parsed once, by the request model, and the answer is serialized once.
+    """
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
+        self.is_tool = _is_tool(path, kwargs.get("methods"))
+        if self.is_tool:
+            self.tool_endpoint = endpoint
+            self.arguments_model, self._arguments_name, self._request_name = _parameters(endpoint)
+            endpoint = _guarded(endpoint, self._request_name)
+        super().__init__(path, endpoint, **kwargs)
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        if not self.is_tool:
+            return super().get_route_handler()
+        name = self.path[1:]
+        model, arguments_name, request_name = self.arguments_model, self._arguments_name, self._request_name
+        call = self.endpoint
+
+        async def handle(request: Request) -> Response:
+            kwargs: dict[str, Any] = {request_name: request}
+            try:
+                if model is not None:
+                    kwargs[arguments_name] = await _arguments(name, model, request)
+                result = await call(**kwargs)
+            except ToolFailed as failure:
+                return Response(error_body(str(failure)), failure.status, media_type="application/json")
+            return Response(to_json(result), media_type="application/json")
+
+        return handle
+
+
+def _parameters(endpoint: Callable[..., Any]) -> tuple[type[BaseModel] | None, str, str]:
+    """The request model of a tool, the name of that parameter, and the name of its `Request`."""
+    hints = get_type_hints(endpoint)
+    model: type[BaseModel] | None = None
+    model_name = request_name = ""
+    for name in inspect.signature(endpoint).parameters:
+        hint = hints.get(name)
+        if isinstance(hint, type) and issubclass(hint, BaseModel):
+            model, model_name = hint, name
+        elif isinstance(hint, type) and issubclass(hint, Request):
+            request_name = name
+    if not request_name:
+        raise TypeError(f"{endpoint.__qualname__}() needs a parameter `request: Request`, to find its session by")
+    return model, model_name, request_name
+
+
+async def _arguments(name: str, model: type[BaseModel], request: Request) -> BaseModel:
+    """The call's arguments, or a text that says what is wrong with them."""
+    limit = request.app.state.gymkit.config.max_arguments_bytes
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise ToolFailed(f"the arguments of {name} are larger than {limit:,} bytes.", 413)
+    try:
+        return model.model_validate_json(bytes(body) or b"{}")
+    except ValidationError as error:
+        problems = []
+        for item in error.errors(include_url=False, include_context=False, include_input=False):
+            where = ".".join(str(part) for part in item["loc"])
+            problems.append(f"{where}: {item['msg']}" if where else item["msg"])
+        raise ToolFailed(f"{name} was called wrongly. {'; '.join(problems)[:2000]}", 422) from None
+
+
+def _guarded(endpoint: Callable[..., Any], request_name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+    """The tool's body with the session's lock, a time limit, and every failure turned into text."""
+    is_async = inspect.iscoroutinefunction(endpoint)
+
+    @functools.wraps(endpoint)
+    async def guarded(**kwargs: Any) -> Any:
+        request: Request = kwargs[request_name]
+        server = request.app.state.gymkit
+        session = server.session_of(request)
+        limit = server.config.tool_seconds
+        loop = asyncio.get_running_loop()
+
+        if session.lock.locked():
+            # A model may call several tools at once; they are applied one after the other.
+            try:
+                async with asyncio.timeout(limit):
+                    await session.lock.acquire()
+            except TimeoutError:
+                text = f"an earlier call of this session is still running after {limit:g} seconds; try again later."
+                raise ToolFailed(text) from None
+        else:
+            await session.lock.acquire()
+
+        work: asyncio.Future[Any]
+        try:
+            if session.state is None:
+                raise ToolFailed("this episode has ended.", 410)
+            if is_async:
+                # An eager task runs at once, here: a tool that does not wait costs no turn of the event loop.
+                work = asyncio.Task(endpoint(**kwargs), loop=loop, eager_start=True)
+            else:
+                work = loop.run_in_executor(server.threads, functools.partial(endpoint, **kwargs))
+        except BaseException:
+            session.lock.release()
+            raise
+        if work.done():
+            session.lock.release()
+        else:
+            # Held until the body has really ended: a thread cannot be stopped, and the next call must not meet it.
+            work.add_done_callback(lambda _: session.lock.release())
+            await _finish(work, request.receive, limit, endpoint.__name__)
+        try:
+            return _limited(work.result(), server.config.max_output_characters)
+        except ToolFailed:
+            raise
+        except Exception as error:
+            log.exception("Tool %s failed", endpoint.__name__)
+            raise ToolFailed(f"{endpoint.__name__} failed: {type(error).__name__}: {error}"[:2000]) from None
+
+    return guarded
+
+
+async def _finish(work: "asyncio.Future[Any]", receive: Receive, limit: float, name: str) -> None:
+    """Wait for a tool that did not answer at once: until it is done, its time is up, or its client has gone."""
+    gone = asyncio.ensure_future(_disconnected(receive))
+    try:
+        await asyncio.wait({work, gone}, timeout=limit, return_when=asyncio.FIRST_COMPLETED)
+        client_left = gone.done()
+    finally:
+        gone.cancel()
+        if not work.done() and isinstance(work, asyncio.Task):
+            work.cancel()
+    if not work.done() or work.cancelled():
+        raise ToolFailed("the caller has gone." if client_left else f"{name} took more than {limit:g} seconds.")
+
+
+async def _disconnected(receive: Receive) -> None:
+    """Return when the client has closed the connection."""
+    try:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+    except RuntimeError:
+        # A call that comes over MCP has no connection of its own to watch.
+        await asyncio.Event().wait()
+
+
+def _limited(result: Any, limit: int) -> Any:
+    """A tool's answer, with the middle of a text cut out that is longer than a model should have to read."""
+    if isinstance(result, str):
+        result = ToolResponse(output=result)
+    if isinstance(result, ToolResponse) and len(result.output) > limit:
+        half = limit // 2
+        mark = CUT_MARK.format(left_out=len(result.output) - 2 * half)
+        result = result.model_copy(update={"output": result.output[:half] + mark + result.output[-half:]})
+    return result
+
+
+# ------------------------------------------------------------------------------------------------------- schemas
+
+
+def tool_schemas(app: FastAPI) -> list[dict[str, Any]]:
+    """The tools of an application as Responses API function tools: what a row's `tools` must hold.
+
+    Name, description and parameters come from the route, the docstring and the request model. `strict` is set where
+    the schema allows it: every argument required, none other admitted.
+    """
+    return [_schema(route) for route in app.routes if isinstance(route, ToolRoute) and route.is_tool]
+
+
+def _schema(route: ToolRoute) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
+    if route.arguments_model is not None:
+        parameters = _without_titles(route.arguments_model.model_json_schema())
+        parameters.pop("description", None)
+    parameters.setdefault("properties", {})
+    required = parameters.setdefault("required", [])
+    strict = parameters.get("additionalProperties") is False and set(required) == set(parameters["properties"])
+    return {
+        "type": "function",
+        "name": route.path[1:],
+        "description": inspect.getdoc(route.tool_endpoint) or "",
+        "parameters": parameters,
+        "strict": strict,
+    }
+
+
+def _without_titles(schema: Any) -> Any:
+    """Drop the titles that pydantic adds: they only repeat the names."""
+    if isinstance(schema, dict):
+        return {
+            key: {name: _without_titles(value) for name, value in item.items()}
+            if key in ("properties", "$defs")
+            else _without_titles(item)
+            for key, item in schema.items()
+            if key != "title"
+        }
+    if isinstance(schema, list):
+        return [_without_titles(item) for item in schema]
+    return schema
