@@ -66,13 +66,13 @@ class Handler(BaseHTTPRequestHandler):
         with self.lock, open(self.log_path, "a") as log:
             log.write(json.dumps({"path": self.path, "body": body}) + "\n")
         if self.path.endswith("/chat/completions"):
-            self.answer(self.chat(body))
+            self.answer(self.respond_in_chat(body))
         elif self.path.endswith("/responses"):
-            self.answer(self.responses(body))
+            self.answer(self.respond(body))
         else:
             self.answer({"error": {"message": f"no {self.path} here"}}, 404)
 
-    def responses(self, body: dict[str, Any]) -> dict[str, Any]:
+    def respond(self, body: dict[str, Any]) -> dict[str, Any]:
         items = body["input"]
         guesses = [json.loads(i["arguments"])["word"] for i in items if i.get("type") == "function_call"]
         outputs = [i["output"] for i in items if i.get("type") == "function_call_output"]
@@ -103,7 +103,7 @@ class Handler(BaseHTTPRequestHandler):
             },
         }
 
-    def chat(self, body: dict[str, Any]) -> dict[str, Any]:
+    def respond_in_chat(self, body: dict[str, Any]) -> dict[str, Any]:
         guesses, outputs = [], []
         for message in body["messages"]:
             for call in message.get("tool_calls") or []:

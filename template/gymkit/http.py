@@ -73,7 +73,8 @@ class GymMiddleware:
         declared_length = 0
         for name, value in scope["headers"]:
             if name == b"cookie":
-                cookie_value = self.sessions.cookie_value(value) or cookie_value
+                found = self.sessions.cookie_value(value)
+                cookie_value = cookie_value if found is None else found
             elif name == b"authorization":
                 authorization = value
             elif name == b"content-length" and value.isdigit():

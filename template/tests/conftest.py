@@ -1,0 +1,60 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""The environment's server as a fixture: served over real HTTP, on a free port, in this process."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from harness import Client, LiveServer, Row, read_rows
+
+from gymkit import project
+from gymkit.fixture import make_server
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    """A function that serves the environment with the given settings: `serve(max_sessions=3)`."""
+    running: list[tuple[uvicorn.Server, threading.Thread]] = []
+
+    def start(server_class: type | None = None, **settings: Any) -> LiveServer:
+        server = make_server(server_class or project.server_class(), **settings)
+        app = server.setup_webserver()
+        server.setup_liveness(app)
+        server.setup_exception_middleware(app)
+        listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+        uvicorn_server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        thread = threading.Thread(target=uvicorn_server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        running.append((uvicorn_server, thread))
+        deadline = time.monotonic() + 30
+        while not uvicorn_server.started:
+            assert thread.is_alive() and time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.01)
+        return LiveServer(f"http://127.0.0.1:{listener.getsockname()[1]}", server)
+
+    yield start
+    for uvicorn_server, thread in running:
+        uvicorn_server.should_exit = True
+        thread.join(30)
+
+
+@pytest.fixture
+def live(serve: Any) -> LiveServer:
+    """The environment, served with its own settings."""
+    return serve()
+
+
+@pytest.fixture
+def client(live: LiveServer) -> Client:
+    """A client of the served environment, with no session yet."""
+    return live.client()
+
+
+@pytest.fixture(scope="session")
+def rows() -> list[Row]:
+    """The example rows."""
+    return read_rows("example")

@@ -1,0 +1,153 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""rollout.py as a person uses it: as a program, against a running environment and without one."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from typing import Any, ClassVar
+
+import pytest
+from harness import LiveServer, Row
+
+from gymkit import project
+
+
+def rollout(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("ENV_", "OPENAI_", "MAX_TURNS"))}
+    command = [sys.executable, "rollout.py", *arguments]
+    return subprocess.run(
+        command, cwd=project.ROOT, env=clean | env, capture_output=True, text=True, timeout=180, check=False
+    )
+
+
+def test_it_starts_the_environment_itself_and_wins() -> None:
+    done = rollout()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.rstrip().endswith("Reward: 1")
+
+
+def test_max_turns_ends_an_episode_early(live: LiveServer) -> None:
+    done = rollout(ENV_URL=live.url, MAX_TURNS="1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Reward: 0" in done.stdout
+    assert len(live.server._sessions) == 0
+
+
+def test_many_episodes_end_with_a_summary_and_trajectories_that_can_be_graded_again(
+    live: LiveServer, tmp_path: Path
+) -> None:
+    output = tmp_path / "rollouts.jsonl"
+    done = rollout("--url", live.url, "--episodes", "10", "--concurrency", "4", "--output", str(output))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "over 10 episodes" in done.stdout
+    trajectories = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert len(trajectories) == 10
+    for trajectory in trajectories:
+        again = live.client().post("/verify", json=trajectory).json()
+        assert again["reward"] == trajectory["reward"] or again["mask_sample"]
+
+
+def test_a_refused_connection_is_one_clear_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        done = rollout("--url", f"http://127.0.0.1:{taken.getsockname()[1]}")
+    assert done.returncode == 1
+    assert "Nothing answers at" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+class Impostor(BaseHTTPRequestHandler):
+    """Answers like a Space that wakes: 503 for a while, and then something else than this environment."""
+
+    answers: ClassVar[list[tuple[int, bytes]]] = []
+
+    def do_GET(self) -> None:
+        status, body = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("body", [b'{"status": "ok"}', b'{"environment": "another"}', b"<html>"])
+def test_it_makes_sure_that_it_talks_to_this_environment(body: bytes) -> None:
+    Impostor.answers = [(503, b"asleep"), (200, body)]
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Impostor)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        done = rollout("--url", f"http://127.0.0.1:{server.server_port}")
+    finally:
+        server.shutdown()
+    assert done.returncode == 1
+    assert "asleep or full (503)" in done.stdout
+    assert f"not '{project.environment_name()}'" in done.stdout.replace("\n", " ")
+
+
+class Endpoint(BaseHTTPRequestHandler):
+    """An OpenAI-compatible endpoint whose model says one sentence. With `chat_only`, it has no Responses API."""
+
+    chat_only: ClassVar[bool] = False
+    requests: ClassVar[list[tuple[str, Row]]] = []
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.requests.append((self.path, body))
+        text = "I give up."
+        if self.path == "/v1/chat/completions":
+            answer: Row = {"choices": [{"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}
+        else:
+            content = [{"type": "output_text", "text": text, "annotations": []}]
+            item = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content}
+            answer = {"output": [item]}
+        data = json.dumps(answer).encode()
+        self.send_response(404 if self.chat_only and self.path == "/v1/responses" else 200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize("chat_only", [False, True])
+def test_a_model_plays_over_responses_or_chat_completions(live: LiveServer, chat_only: bool) -> None:
+    Endpoint.chat_only, Endpoint.requests = chat_only, []
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Endpoint)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        base_url = f"http://127.0.0.1:{server.server_port}/v1"
+        done = rollout("--url", live.url, "--model", "m", "--base-url", base_url, OPENAI_API_KEY="k")
+    finally:
+        server.shutdown()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "I give up." in done.stdout
+    assert "Reward: 0" in done.stdout
+    path, body = Endpoint.requests[-1]
+    assert path == ("/v1/chat/completions" if chat_only else "/v1/responses")
+    assert body["model"] == "m"
+    assert len(body["tools"]) == len(live.client().get("/tools").json())
+
+
+def test_a_taken_port_is_one_clear_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = subprocess.run(
+            [sys.executable, "server.py"],
+            cwd=project.ROOT,
+            env=os.environ | {"PORT": str(port)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert "Traceback" not in done.stderr
