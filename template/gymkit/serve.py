@@ -48,7 +48,7 @@ def _stand_alone() -> None:
 
 
 def _port() -> int:
-    text = os.environ.get("PORT", str(DEFAULT_PORT))
+    text = os.environ.get("PORT") or str(DEFAULT_PORT)
     if not text.isdigit() or not 0 < int(text) < 65536:
         sys.exit(f"PORT={text!r} is no port: set it to a number from 1 to 65535.")
     return int(text)

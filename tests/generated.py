@@ -1,0 +1,142 @@
+"""Generating environments in tests: the template's clone, the interpreters of the NeMo Gym lines, the copy itself."""
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+LINES = os.environ.get("NEMO_GYM_LINES", "0.4 0.7").split()
+"""The lines of NeMo Gym to test. 0.7 needs Python 3.13.14 or later: where none can be had, say so with this variable."""
+
+PYTHON_OF_LINE = {"0.4": ">=3.12,<3.13.14", "0.7": ">=3.13.14,<3.14"}
+
+
+def run(*command: str | Path, cwd: Path, timeout: float = 600, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a program as a user does, and return what it said."""
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=user_environ() | env,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def run_ok(*command: str | Path, cwd: Path, timeout: float = 600, **env: str) -> str:
+    """Run a program that must succeed; its standard output."""
+    done = run(*command, cwd=cwd, timeout=timeout, **env)
+    assert done.returncode == 0, f"{command} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def user_environ() -> dict[str, str]:
+    """This process's environment, without the virtual environment that the tests run in."""
+    venv_bin = os.path.dirname(sys.executable)
+    paths = [path for path in os.environ["PATH"].split(os.pathsep) if path != venv_bin]
+    kept = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "UV_PYTHON", "PYTHONPATH")}
+    return kept | {"PATH": os.pathsep.join(paths)}
+
+
+def copier() -> list[str]:
+    """The copier of the tests' own environment."""
+    return [sys.executable, "-m", "copier"]
+
+
+@dataclass(frozen=True)
+class Template:
+    """A git repository with this template at a tag."""
+
+    path: Path
+
+    @classmethod
+    def clone(cls, path: Path) -> "Template":
+        """Copy what git knows or would add here, and commit it there as v0.1.0."""
+        files = run_ok("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", cwd=ROOT).split("\0")
+        for name in filter(None, files):
+            source, target = ROOT / name, path / name
+            if source.is_file():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source, target)
+        template = cls(path)
+        run_ok("git", "init", "-q", "-b", "main", cwd=path)
+        template.release("v0.1.0")
+        return template
+
+    def release(self, tag: str) -> None:
+        """Commit what has changed, and tag it."""
+        run_ok("git", "add", "-A", cwd=self.path)
+        author = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+        run_ok("git", *author, "commit", "-q", "--allow-empty", "-m", tag, cwd=self.path)
+        run_ok("git", "tag", tag, cwd=self.path)
+
+
+def as_on_github(template: Template, folder: Path) -> dict[str, str]:
+    """Variables with which git finds the template's clone at its address on GitHub."""
+    copies = folder / "github"
+    copies.mkdir()
+    for name in ("nemo-env-template", "nemo-env-template.git"):
+        (copies / name).symlink_to(template.path)
+    config = folder / "gitconfig"
+    config.write_text(f'[url "file://{copies}/"]\n\tinsteadOf = https://github.com/org/\n')
+    return {"GIT_CONFIG_GLOBAL": str(config)}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """A generated environment with its virtual environment."""
+
+    path: Path
+    line: str
+    interpreter: Path
+    copy_output: str
+
+    @property
+    def python(self) -> Path:
+        return self.path / ".venv" / "bin" / "python"
+
+    def environ(self) -> dict[str, str]:
+        """Variables with which `uv run` and NeMo Gym's commands find the interpreter and the programs of .venv."""
+        paths = [str(self.path / ".venv" / "bin"), str(self.interpreter.parent), user_environ()["PATH"]]
+        return {"PATH": os.pathsep.join(paths)}
+
+
+def generate(template: Template, folder: Path, line: str, interpreter: Path, *answers: str) -> Environment:
+    """`copier copy` with all defaults but the given answers (`key=value`), its hook and gate included."""
+    data = [argument for answer in answers for argument in ("-d", answer)]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    command = [*copier(), "copy", "--trust", "--defaults", *data, str(template.path), folder.name]
+    done = run(*command, cwd=folder.parent, UV_PYTHON=str(interpreter))
+    assert done.returncode == 0, done.stdout + done.stderr
+    environment = Environment(folder, line, interpreter, done.stdout + done.stderr)
+    version = run_ok(
+        environment.python, "-c", "from importlib.metadata import version; print(version('nemo-gym'))", cwd=folder
+    )
+    assert version.startswith(f"{line}."), f"Python {interpreter} gave NeMo Gym {version.strip()}, not {line}"
+    return environment
+
+
+def interpreter_for(line: str) -> Path:
+    """An interpreter that gives the wanted NeMo Gym line: from uv, PATH or pyenv."""
+    wanted = PYTHON_OF_LINE[line]
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
+    for candidate in [wanted, *map(str, sorted(pyenv.glob("versions/3.1[23]*/bin/python")))]:
+        found = run("uv", "python", "find", "--system", "--no-python-downloads", candidate, cwd=ROOT)
+        if found.returncode == 0 and _satisfies(Path(found.stdout.strip()), line):
+            return Path(found.stdout.strip())
+    pytest.fail(f"No Python {wanted} here, which NeMo Gym {line} needs. To leave it out: NEMO_GYM_LINES=0.4", False)
+
+
+def _satisfies(python: Path, line: str) -> bool:
+    done = run(python, "-c", "import sys; print(*sys.version_info[:3])", cwd=ROOT)
+    if done.returncode != 0:
+        return False
+    version = tuple(map(int, done.stdout.split()))
+    return (3, 13, 14) <= version < (3, 14) if line == "0.7" else (3, 12) <= version < (3, 13, 14)

@@ -1,0 +1,153 @@
+"""The generated environment as its user meets it, on both lines of NeMo Gym: gates, tests, checks."""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import requests
+from generated import Environment, run, run_ok
+
+GATE = "import os; os.environ.setdefault('E2B_API_KEY','x'); from server import MyEnvResourcesServer"
+
+
+def uv_run(environment: Environment, *command: str, **env: str) -> str:
+    return run_ok("uv", "run", *command, cwd=environment.path, **environment.environ(), **env)
+
+
+@contextmanager
+def server(environment: Environment) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """`uv run python server.py` on port 11000, and the seconds until it answered."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        ["uv", "run", "python", "server.py"],
+        cwd=environment.path,
+        env=os.environ | environment.environ(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        while True:
+            try:
+                requests.get("http://localhost:11000/health", timeout=5)
+                break
+            except requests.ConnectionError:
+                assert process.poll() is None and time.monotonic() - started < 60, "server.py did not start"
+                time.sleep(0.02)
+        yield process, time.monotonic() - started
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def test_the_hook_says_what_it_did_and_what_to_do_next(environment: Environment) -> None:
+    assert f"NeMo Gym {environment.line}" in environment.copy_output
+    assert "cd my_env" in environment.copy_output
+    assert "uv run python rollout.py" in environment.copy_output
+    assert "Traceback" not in environment.copy_output
+
+
+def test_gate_1_import(environment: Environment) -> None:
+    uv_run(environment, "python", "-c", GATE)
+
+
+def test_gates_2_and_3_a_local_server_that_seeds_sessions(environment: Environment) -> None:
+    seconds = []
+    for _ in range(3):
+        with server(environment) as (process, answered):
+            seconds.append(answered)
+            curl = run_ok("curl", "-si", "-X", "POST", "localhost:11000/seed_session", cwd=environment.path)
+            assert curl.startswith("HTTP/1.1 200")
+            assert "set-cookie: MyEnvResourcesServer___" in curl.lower().replace("myenv", "MyEnv").replace(
+                "resourcesserver", "ResourcesServer"
+            )
+            family = processes_of_session(process.pid)
+            assert any("server.py" in command for command in family)
+            assert not [command for command in family if "raylet" in command or "gcs_server" in command]
+    print(f"\nNeMo Gym {environment.line}: server.py answered after {', '.join(f'{s:.2f}' for s in seconds)} s")
+    assert min(seconds) < 5
+
+
+def processes_of_session(session: int) -> list[str]:
+    """The command lines of all processes of a session."""
+    commands = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                stat = (folder / "stat").read_text()
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            except OSError:
+                continue
+            if int(stat.rsplit(")", 1)[1].split()[3]) == session:
+                commands.append(command)
+    return commands
+
+
+def test_gate_4_a_rollout_of_three_turns(environment: Environment) -> None:
+    assert "Reward: " in uv_run(environment, "python", "rollout.py", MAX_TURNS="3")
+
+
+def test_the_first_rollout_wins_without_a_key(environment: Environment) -> None:
+    output = uv_run(environment, "python", "rollout.py")
+    assert output.rstrip().endswith("Reward: 1"), output
+
+
+def test_its_own_tests_pass(environment: Environment) -> None:
+    output = uv_run(environment, "pytest", "-q")
+    passed = re.search(r"^(\d+) passed", output.splitlines()[-1])
+    assert passed, output
+    assert int(passed[1]) > 90
+    assert "skipped" not in output.splitlines()[-1]
+
+
+def test_its_own_checks_pass_and_leave_it_clean(environment: Environment) -> None:
+    """What its workflow and its pre-commit hooks run, offline, in a fresh git repository."""
+    run_ok("git", "init", "-q", cwd=environment.path)
+    run_ok("git", "add", "-A", cwd=environment.path)
+    uv_run(environment, "pre-commit", "run", "--all-files", UV_OFFLINE="1")
+    uv_run(environment, "python", "make_data.py")
+    assert run_ok("git", "diff", "--stat", cwd=environment.path) == ""
+    added = run_ok("git", "ls-files", cwd=environment.path).splitlines()
+    assert not [name for name in added if ".venv" in name or "__pycache__" in name or name.endswith(".egg-info")]
+
+
+def test_a_stale_row_fails_its_checks(environment: Environment) -> None:
+    rows = environment.path / "data" / "example.jsonl"
+    before = rows.read_text(encoding="utf-8")
+    rows.write_text(before.replace("Guess the word.", "Guess a word."), encoding="utf-8")
+    try:
+        done = run("uv", "run", "python", "make_data.py", "--check", cwd=environment.path, **environment.environ())
+        assert done.returncode == 1
+        assert "data/example.jsonl is out of date" in done.stderr
+    finally:
+        rows.write_text(before, encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "failing"),
+    [
+        ("float(episode.solved)", "1.0", "test_a_claimed_output_earns_nothing"),
+        ("game.guess(body.word)", "f'{game._secret} {game.guess(body.word)}'", "test_the_verifier_cases_hold"),
+        ('"""Guess the word.', '"""Guess a word.', "test_every_row_lists_the_tools_of_the_server"),
+    ],
+    ids=["generous_grader", "leaked_secret", "changed_schema"],
+)
+def test_a_broken_server_fails_its_tests(environment: Environment, old: str, new: str, failing: str) -> None:
+    """The tests of the generated environment can fail, where it matters."""
+    server_file = environment.path / "server.py"
+    before = server_file.read_text(encoding="utf-8")
+    assert old in before
+    server_file.write_text(before.replace(old, new), encoding="utf-8")
+    try:
+        tests = ["tests/test_contract.py", "tests/test_wordle.py"]
+        done = run("uv", "run", "pytest", "-q", *tests, cwd=environment.path, **environment.environ())
+        assert done.returncode == 1
+        assert failing in done.stdout
+    finally:
+        server_file.write_text(before, encoding="utf-8")

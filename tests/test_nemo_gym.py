@@ -1,0 +1,219 @@
+"""NeMo Gym's own commands, from the generated root with nothing edited, against a stand-in for the model alone.
+
+The agent, the model servers (openai_model, vllm_model) and the resources server are the real ones. To be quick, all share
+the environment's virtual environment, in the way that the generated README describes.
+"""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from generated import LINES, Environment, run, run_ok, user_environ
+from standin_model import deserved_reward
+
+STANDIN = Path(__file__).with_name("standin_model.py")
+MODEL_TYPES = ["openai_model", "vllm_model"]
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+only_on_0_7 = pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)
+"""For commands that 0.4 does not have."""
+
+
+@pytest.fixture
+def policy(environment: Environment, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The stand-in model: its base URL, and the log of all requests that it got."""
+    port, log = free_port(), tmp_path / "requests.jsonl"
+    process = subprocess.Popen([sys.executable, STANDIN, str(port), environment.path, log])
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/v1", log
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.fixture(scope="session")
+def shared_venv(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The overrides by which all servers use the environment's own virtual environment."""
+    root = tmp_path_factory.mktemp("venvs")
+    servers = [
+        "resources_servers/my_env",
+        "responses_api_agents/simple_agent",
+        "environment_servers/single_agent_turn_legacy",
+        "environment_servers/legacy_agent",
+        *(f"responses_api_models/{name}" for name in MODEL_TYPES),
+    ]
+    for server in servers:
+        (root / server).mkdir(parents=True)
+        (root / server / ".venv").symlink_to(environment.path / ".venv")
+    return ["+skip_venv_if_present=true", f"+uv_venv_dir={root}", "+uvicorn_logging_show_200_ok=true"]
+
+
+def head_server() -> list[str]:
+    return ["+head_server.host=127.0.0.1", f"+head_server.port={free_port()}"]
+
+
+def policy_overrides(url: str) -> list[str]:
+    return [f"+policy_base_url={url}", "+policy_api_key=none", "+policy_model_name=standin"]
+
+
+@contextmanager
+def servers(environment: Environment, log: Path, *command: str) -> Iterator[Path]:
+    """Start servers and wait until NeMo Gym says that all are ready; stop them as Ctrl+C does."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            ["uv", "run", "--no-sync", *command],
+            cwd=environment.path,
+            env=user_environ() | environment.environ(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 180
+        while not re.search(r"All \d+ / \d+ servers ready", log.read_text(errors="replace")):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-5000:]
+            time.sleep(0.2)
+        yield log
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(60)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def check_rollouts(environment: Environment, path: Path, split: str) -> None:
+    """Every row came back once, with the reward that the stand-in's play deserves."""
+    rows = [json.loads(line) for line in (environment.path / "data" / f"{split}.jsonl").read_text().splitlines()]
+    results: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
+    deserved = {
+        row["task_id"]: deserved_reward(str(environment.path), row["ground_truth"][0]["expected_output"])
+        for row in rows
+    }
+    rewards = {result.get("task_id") or task_of(result, rows): result["reward"] for result in results}
+    assert len(results) == len(rows)
+    assert rewards == deserved
+    assert set(rewards.values()) == {0.0, 1.0}
+    assert not any(result["mask_sample"] for result in results)
+
+
+def task_of(result: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """The task of a rollout that has lost its `task_id`: its answer tells."""
+    return next(row["task_id"] for row in rows if row["ground_truth"] == result["ground_truth"])
+
+
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_ng_run_and_ng_collect_rollouts(
+    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], model_type: str, tmp_path: Path
+) -> None:
+    url, requests_log = policy
+    head = head_server()
+    configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
+    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *shared_venv, *head]
+    output = environment.path / "results" / f"example_{model_type}.jsonl"
+    with servers(environment, tmp_path / "servers.log", *start) as log:
+        run_ok(
+            *("uv", "run", "--no-sync", "ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
+            *("+input_jsonl_fpath=data/example.jsonl", f"+output_jsonl_fpath=results/{output.name}", *head),
+            cwd=environment.path,
+            timeout=180,
+            **environment.environ(),
+        )
+    check_rollouts(environment, output, "example")
+    text = log.read_text(errors="replace")
+    assert text.count('"POST /seed_session HTTP/1.1" 200') == 5
+    assert text.count('"POST /verify HTTP/1.1" 200') == 5  # It ends the session: 0.4 knows no other way.
+    endpoint = "/v1/responses" if model_type == "openai_model" else "/v1/chat/completions"
+    assert {json.loads(line)["path"] for line in requests_log.read_text().splitlines()} == {endpoint}
+
+
+@only_on_0_7
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_gym_eval_run_of_the_validation_split(
+    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], model_type: str
+) -> None:
+    output = environment.path / "results" / f"validation_{model_type}.jsonl"
+    said = run_ok(
+        *("uv", "run", "--no-sync", "gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
+        *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
+        *("--model-url", policy[0], "--model-api-key", "none", *shared_venv, *head_server()),
+        cwd=environment.path,
+        timeout=300,
+        **environment.environ(),
+    )
+    check_rollouts(environment, output, "validation")
+    assert said.count('"POST /seed_session HTTP/1.1" 200') == 64
+    assert said.count('"POST /close_session HTTP/1.1" 200') == 64
+
+
+@only_on_0_7
+def test_gym_env_start_and_an_evaluation_against_it(
+    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], tmp_path: Path
+) -> None:
+    head = head_server()
+    start = ["gym", "env", "start", "--environment", "my_env", "--model-type", "openai_model", "--model", "standin"]
+    start += ["--model-url", policy[0], "--model-api-key", "none", *shared_venv, *head]
+    output = environment.path / "results" / "against_started.jsonl"
+    with servers(environment, tmp_path / "servers.log", *start):
+        run_ok(
+            *("uv", "run", "--no-sync", "gym", "eval", "run", "--no-serve", "--agent", "my_env_simple_agent"),
+            *("--input", "data/example.jsonl", "--output", f"results/{output.name}", *head),
+            cwd=environment.path,
+            timeout=180,
+            **environment.environ(),
+        )
+    check_rollouts(environment, output, "example")
+
+
+@only_on_0_7
+def test_the_catalog_lists_validates_tests_and_publishes_it(environment: Environment) -> None:
+
+    def gym(*arguments: str) -> str:
+        command = ["uv", "run", "--no-sync", "gym", *arguments]
+        return run_ok(*command, cwd=environment.path, **environment.environ())
+
+    listed = json.loads(gym("list", "environments", "--json"))
+    assert [entry["domain"] for entry in listed if entry["name"] == "my_env"] == ["games"]
+    assert "✓" in gym("env", "validate", "my_env")
+    assert "7 cases passed" in gym("env", "test", "my_env")
+    assert "Publication checks passed" in gym("env", "publish", "my_env")
+
+
+def test_nemo_gyms_data_preparation_takes_the_rows(environment: Environment, tmp_path: Path) -> None:
+    configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
+    for mode in ("train_preparation", "example_validation"):
+        done = run(
+            *("uv", "run", "--no-sync", "ng_prepare_data", f"+config_paths=[{configs}]", f"+mode={mode}"),
+            *(f"+output_dirpath={tmp_path / mode}", "+should_download=false", *policy_overrides("none")),
+            cwd=environment.path,
+            **environment.environ(),
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    prepared = (tmp_path / "train_preparation" / "train.jsonl").read_text().splitlines()
+    assert len(prepared) == len((environment.path / "data" / "train.jsonl").read_text().splitlines())
+    assert "agent_ref" in json.loads(prepared[0])
