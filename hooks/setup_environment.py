@@ -1,0 +1,249 @@
+"""Set a generated environment up: find an interpreter, `uv sync`, and import the server once.
+
+Copier runs it in the environment's folder, after `copier copy` and after `copier update` (see copier.yml):
+
+    python setup_environment.py CLASS_NAME [--keep-on-failure]
+
+It needs only the standard library. When something fails, it says why in one paragraph, with the command to go on by
+hand; the generated files stay.
+"""
+
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+NEWEST = ">=3.13.14,<3.14"
+"""The Pythons on which NeMo Gym 0.7 runs. From 3.12 on below, it is 0.4."""
+PROBE = "import sys; print(sys.executable, *sys.version_info[:3], sep='\\n')"
+PROBE_SECONDS = 20
+DOWNLOAD_SECONDS = 300
+
+
+class Python(NamedTuple):
+    """An interpreter that has been run."""
+
+    version: tuple[int, int, int]
+    path: str
+
+    @property
+    def nemo_gym(self) -> str:
+        return "0.7" if self.version >= (3, 13, 14) else "0.4"
+
+    @property
+    def name(self) -> str:
+        return f"Python {'.'.join(map(str, self.version))}"
+
+
+class SetupFailed(Exception):
+    """The message is the paragraph that the user reads."""
+
+
+def say(text: str) -> None:
+    print(text, flush=True)
+
+
+def user_environ() -> dict[str, str]:
+    """The environment without that of Copier's own interpreter, which is nothing to the new project."""
+    return {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
+
+
+# ------------------------------------------------------------------------------------------------------------- uv
+
+
+def find_uv() -> str:
+    """The uv program: where uv itself says, on PATH, beside Copier's interpreter, or where its installers put it."""
+    names = [os.environ.get("UV"), shutil.which("uv"), str(Path(sys.executable).with_name("uv"))]
+    names += [str(Path.home() / folder / "uv") for folder in (".local/bin", ".cargo/bin")]
+    for name in names:
+        if name and os.access(name, os.X_OK):
+            return name
+    raise SetupFailed(
+        "uv is not installed, and the environment is made with it. Get it with `pip install uv` (or see "
+        "https://docs.astral.sh/uv), then go on by hand in the new folder: `uv sync`."
+    )
+
+
+# ---------------------------------------------------------------------------------------------------- interpreter
+
+
+def find_python(uv: str) -> Python:
+    """The newest interpreter that NeMo Gym takes, downloaded by uv if need be and possible."""
+    found = sorted(set(filter(None, map(probe, candidates(uv)))))
+    if (not found or found[-1].nemo_gym != "0.7") and may_download():
+        say(f"      No Python {NEWEST} here: asking uv to download one ...")
+        downloaded = download(uv)
+        if downloaded is not None:
+            return downloaded
+        say("      uv could not download one.")
+    if found:
+        return found[-1]
+    raise SetupFailed(
+        "No Python that NeMo Gym runs on was found: it needs 3.13 (3.13.14 or later), or 3.12. Install one, for "
+        "instance with `uv python install 3.13`, then go on by hand in the new folder: `uv sync --python PATH_OF_THAT_PYTHON`."
+    )
+
+
+def candidates(uv: str) -> Iterator[str]:
+    """Interpreters to try: uv's choice, those on PATH, and pyenv's, into whose folders uv does not look."""
+    for wanted in (NEWEST, ">=3.12,<3.14"):
+        # A broken pyenv shim makes uv itself fail here; the other ways do not depend on it.
+        done = ask(uv, "python", "find", "--system", "--no-python-downloads", wanted)
+        if done is not None and done.returncode == 0:
+            yield done.stdout.strip()
+    for folder in os.environ.get("PATH", "").split(os.pathsep):
+        for name in ("python3.13", "python3.12", "python3", "python"):
+            if folder and os.access(Path(folder) / name, os.X_OK):
+                yield str(Path(folder) / name)
+    roots = {os.environ.get("PYENV_ROOT"), str(Path.home() / ".pyenv")}
+    for root in filter(None, roots):
+        yield from map(str, Path(root).glob("versions/3.1[23]*/bin/python"))
+
+
+def probe(path: str) -> Python | None:
+    """Run an interpreter: what it is, or None if it does not run or NeMo Gym does not take it."""
+    done = ask(path, "-c", PROBE)
+    if done is None or done.returncode != 0:
+        return None
+    try:
+        executable, *numbers = done.stdout.split("\n")[:4]
+        major, minor, micro = map(int, numbers)
+    except ValueError:
+        return None
+    return Python((major, minor, micro), executable) if (3, 12) <= (major, minor) < (3, 14) else None
+
+
+def ask(*command: str) -> "subprocess.CompletedProcess[str] | None":
+    """Run a program for its answer; None if it cannot be run or does not end."""
+    try:
+        return subprocess.run(
+            command, env=user_environ(), capture_output=True, text=True, timeout=PROBE_SECONDS, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return None
+
+
+def may_download() -> bool:
+    never = os.environ.get("UV_PYTHON_DOWNLOADS", "").lower() in ("never", "manual", "false")
+    return not never and os.environ.get("UV_OFFLINE", "").lower() not in ("1", "true")
+
+
+def download(uv: str) -> Python | None:
+    """Let uv install an interpreter for NeMo Gym 0.7; None if it cannot, for want of a network above all."""
+    # Without it, uv tries for half a minute where there is no network.
+    environ = user_environ() | {"UV_HTTP_RETRIES": os.environ.get("UV_HTTP_RETRIES", "1")}
+    try:
+        command = [uv, "python", "install", NEWEST]
+        done = subprocess.run(command, env=environ, stderr=subprocess.DEVNULL, timeout=DOWNLOAD_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode != 0:
+        return None
+    found = ask(uv, "python", "find", "--managed-python", "--no-python-downloads", NEWEST)
+    return probe(found.stdout.strip()) if found is not None and found.returncode == 0 else None
+
+
+# -------------------------------------------------------------------------------------------------- sync and gate
+
+
+def sync(uv: str, python: str) -> None:
+    """Install the environment's dependencies, bytecode compiled (it halves the time of the first start)."""
+    command = [uv, "sync", "--compile-bytecode", "--python", python]
+    if subprocess.run(command, env=user_environ(), check=False).returncode != 0:
+        raise SetupFailed(
+            "`uv sync` failed; what it said stands above. Most often the network or a package index could not be "
+            f"reached. Then go on by hand in the new folder: `{shlex.join(['uv', *command[1:]])}`."
+        )
+
+
+def import_gate(uv: str, class_name: str) -> None:
+    """Import the server, as `python server.py` does first."""
+    code = f"import os; os.environ.setdefault('E2B_API_KEY','x'); from server import {class_name}"
+    command = [uv, "run", "--no-sync", "python", "-c", code]
+    done = subprocess.run(command, env=user_environ(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        error = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
+        print(textwrap.indent(error, "      "), file=sys.stderr)
+        raise SetupFailed(
+            "server.py could not be imported; the error stands above. Mend it, then try again in the new folder: "
+            f'`uv run python -c "from server import {class_name}"`.'
+        )
+
+
+# ------------------------------------------------------------------------------------------------------------ main
+
+
+def set_up(class_name: str) -> None:
+    uv = find_uv()
+    say("[1/3] Looking for a Python that NeMo Gym runs on ...")
+    chosen = os.environ.get("UV_PYTHON")
+    python = None if chosen else find_python(uv)
+    if python is None:
+        python = probe(chosen or "") or None
+        say(f"      {chosen}, as UV_PYTHON says" + (f": NeMo Gym {python.nemo_gym}" if python else ""))
+    else:
+        say(f"      {python.name} ({python.path}): NeMo Gym {python.nemo_gym}")
+    if python is not None and python.nemo_gym == "0.4":
+        say("      (NeMo Gym 0.7 needs Python 3.13.14 or later.)")
+    say("[2/3] Installing what the environment needs (about 1 GB, most of it NeMo Gym's) ...")
+    sync(uv, python.path if python is not None else chosen or "")
+    say("[3/3] Importing the server ...")
+    import_gate(uv, class_name)
+    say_what_is_next(uv, python)
+
+
+def say_what_is_next(uv: str, python: Python | None) -> None:
+    if python is not None and not uv_finds(uv, python):
+        say(
+            "\nNeMo Gym's own commands (gym, ng_run) make virtual environments and look for this Python on PATH:\n"
+            f'  export PATH="{Path(python.path).parent}:$PATH"'
+        )
+    # Copier changes its own working directory; PWD is still the shell's.
+    folder = os.path.relpath(Path.cwd(), os.environ.get("PWD", "."))
+    enter = [] if folder == "." else [f"cd {shlex.quote(folder)}"]
+    say("\nReady. Play a first episode:\n" + "\n".join(f"  {step}" for step in [*enter, "uv run python rollout.py"]))
+
+
+def uv_finds(uv: str, python: Python) -> bool:
+    """Whether uv finds this very version by itself, as NeMo Gym will ask it to."""
+    done = ask(uv, "python", "find", "--system", "--no-python-downloads", ".".join(map(str, python.version)))
+    return done is not None and done.returncode == 0
+
+
+def fail(reason: str, keep: bool) -> NoReturn:
+    """Say why, and end with a status that is not 0.
+
+    A task that fails makes Copier delete the folder that it has created. So, to keep the files, Copier is interrupted
+    instead, as by Ctrl+C: then it removes its temporary files only, and exits with 1. Where it ignores that (a
+    background job of a shell that is not interactive), it is terminated.
+    """
+    note = " The generated files stay as they are; Copier stops here." if keep else ""
+    print("\n" + textwrap.fill(reason + note, 100, break_on_hyphens=False, break_long_words=False), file=sys.stderr)
+    sys.stderr.flush()
+    if keep:
+        for signal_number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getppid(), signal_number)
+            time.sleep(2)
+    sys.exit(1)
+
+
+def main() -> None:
+    class_name, *flags = sys.argv[1:]
+    keep = "--keep-on-failure" in flags
+    try:
+        set_up(class_name)
+    except SetupFailed as failure:
+        fail(str(failure), keep)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
