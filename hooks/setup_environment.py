@@ -87,7 +87,7 @@ def find_python(uv: str) -> Python:
         return found[-1]
     raise SetupFailed(
         "No Python that NeMo Gym runs on was found: it needs 3.13 (3.13.14 or later), or 3.12. Install one, for "
-        "instance with `uv python install 3.13`, then go on by hand in the new folder: `uv sync --python PATH_OF_THAT_PYTHON`."
+        "instance with `uv python install 3.13`, then go on by hand in the new folder: `uv sync --python PATH`."
     )
 
 
