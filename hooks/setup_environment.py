@@ -207,6 +207,8 @@ def say_what_is_next(uv: str, python: Python | None) -> None:
         )
     # Copier changes its own working directory; PWD is still the shell's.
     folder = os.path.relpath(Path.cwd(), os.environ.get("PWD", "."))
+    if folder.startswith(".."):
+        folder = str(Path.cwd())
     enter = [] if folder == "." else [f"cd {shlex.quote(folder)}"]
     say("\nReady. Play a first episode:\n" + "\n".join(f"  {step}" for step in [*enter, "uv run python rollout.py"]))
 

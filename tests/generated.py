@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 
 LINES = os.environ.get("NEMO_GYM_LINES", "0.4 0.7").split()
-"""The lines of NeMo Gym to test. 0.7 needs Python 3.13.14 or later: where none can be had, say so with this variable."""
+"""The lines of NeMo Gym to test. 0.7 needs Python 3.13.14 or later: where none can be had, set the variable to 0.4."""
 
 PYTHON_OF_LINE = {"0.4": ">=3.12,<3.13.14", "0.7": ">=3.13.14,<3.14"}
 
@@ -22,7 +22,7 @@ def run(*command: str | Path, cwd: Path, timeout: float = 600, **env: str) -> su
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env=user_environ() | env,
+        env=user_environ() | {"PWD": str(cwd)} | env,
         capture_output=True,
         text=True,
         timeout=timeout,

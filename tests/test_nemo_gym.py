@@ -1,7 +1,7 @@
 """NeMo Gym's own commands, from the generated root with nothing edited, against a stand-in for the model alone.
 
-The agent, the model servers (openai_model, vllm_model) and the resources server are the real ones. To be quick, all share
-the environment's virtual environment, in the way that the generated README describes.
+The agent, the model servers (openai_model, vllm_model) and the resources server are the real ones. To be quick, all
+share the environment's virtual environment, in the way that the generated README describes.
 """
 
 import json
