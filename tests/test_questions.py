@@ -1,0 +1,320 @@
+"""The questions: every combination of answers renders into something whole, bad answers are refused, and so on."""
+
+import ast
+import json
+import keyword
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import yaml
+from copier import run_copy
+from generated import ROOT, Template, as_on_github, copier, run, run_ok
+
+QUESTIONS: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+ASKED = [name for name, q in QUESTIONS.items() if not name.startswith("_") and q.get("when") is not False]
+ARCHETYPES = list(QUESTIONS["archetype"]["choices"].values())
+
+NASTY = """It's "quoted" \\ back: # slash, {{ braces }} {% raw %} <tag> & ümlaut – 100 % 🎯"""
+ANSWERS = [
+    {},
+    {"env_name": "a"},
+    {"env_name": "x1_2__3_", "hf_space_port": 1024},
+    {"env_name": "a" * 40, "description": "d" * 300, "user_name": "n" * 100, "hf_space_port": 65535},
+    {"env_name": "wordle", "description": NASTY, "user_name": NASTY[:80]},
+    {"description": "- yes: no", "user_name": "null"},
+]
+
+
+def render(template: Template, folder: Path, **answers: Any) -> Path:
+    run_copy(
+        str(template.path),
+        folder,
+        data=answers,
+        defaults=True,
+        skip_tasks=True,
+        unsafe=True,
+        quiet=True,
+        vcs_ref="HEAD",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module", params=[(a, n) for a in ARCHETYPES for n in range(len(ANSWERS))])
+def rendered(
+    request: pytest.FixtureRequest, template: Template, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, dict[str, Any]]:
+    """A rendered environment, and all of its answers."""
+    archetype, number = request.param
+    folder = render(template, tmp_path_factory.mktemp("render") / "my_env", archetype=archetype, **ANSWERS[number])
+    stored = yaml.safe_load((folder / ".copier-answers.yml").read_text(encoding="utf-8"))
+    return folder, {**stored, **ANSWERS[number]}
+
+
+def text_files(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.rglob("*")) if path.is_file() and ".ruff_cache" not in path.parts]
+
+
+# ------------------------------------------------------------------------------------------------- what is rendered
+
+
+def test_nothing_is_empty_or_left_over(rendered: tuple[Path, dict[str, Any]]) -> None:
+    folder, answers = rendered
+    for path in text_files(folder):
+        name = str(path.relative_to(folder))
+        assert not set(name) & set('"<>|:?*{}%'), name
+        assert not name.endswith(".jinja")
+        text = path.read_text(encoding="utf-8")
+        assert text.strip(), f"{name} is empty"
+        if name == ".copier-answers.yml" or name.startswith(".github"):  # GitHub's expressions have braces too
+            continue
+        for answer in (answers["description"], answers["description"][:57].rstrip(), answers["user_name"]):
+            text = text.replace(answer, "").replace(json.dumps(answer, ensure_ascii=False)[1:-1], "")
+        assert "{%" not in text, name
+        assert "{{" not in text or path.suffix == ".py", name  # f-strings have braces
+
+
+def test_headings_have_something_under_them(rendered: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = rendered
+    lines = [line for line in (folder / "README.md").read_text(encoding="utf-8").splitlines() if line.strip()]
+    for line, following in zip(lines, [*lines[1:], "# end"], strict=True):
+        if line.startswith("#"):
+            level, next_level = len(line) - len(line.lstrip("#")), len(following) - len(following.lstrip("#"))
+            assert next_level == 0 or next_level > level, line
+
+
+def test_python_compiles_and_is_linted_and_formatted(rendered: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = rendered
+    for path in folder.rglob("*.py"):
+        ast.parse(path.read_text(encoding="utf-8"))
+    for command in (["check"], ["format", "--check"]):
+        run_ok(sys.executable, "-m", "ruff", *command, "--no-cache", ".", cwd=folder)
+
+
+def test_answers_arrive_as_they_were_given(rendered: tuple[Path, dict[str, Any]]) -> None:
+    folder, answers = rendered
+    name, description, author = answers["env_name"], answers["description"], answers["user_name"]
+    config = yaml.safe_load((folder / "configs" / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert config[f"{name}_resources_server"]["resources_servers"][name]["description"] == description
+    manifest = yaml.safe_load((folder / "environments" / name / "manifest.yaml").read_text(encoding="utf-8"))
+    assert (manifest["name"], manifest["description"], manifest["authors"]) == (name, description, [author])
+    project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert (project["description"], project["authors"]) == (description, [{"name": author}])
+    assert re.fullmatch(r"[a-z0-9](-?[a-z0-9])*", project["name"])
+    head = yaml.safe_load((folder / "README.md").read_text(encoding="utf-8").split("---\n")[1])
+    assert head["app_port"] == answers["hf_space_port"]
+    assert 0 < len(head["short_description"]) <= 60
+    assert head["title"]
+    assert description in (folder / "README.md").read_text(encoding="utf-8")
+    assert str(answers["hf_space_port"]) in (folder / "Dockerfile").read_text(encoding="utf-8")
+    classes = re.findall(r"^class (\w+)\(EnvironmentServer\)", (folder / "server.py").read_text(), re.M)
+    assert len(classes) == 1
+    assert classes[0].isidentifier()
+
+
+def test_data_files_hold_one_object_a_line(rendered: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = rendered
+    rows = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in (folder / "data").glob("*.jsonl")}
+    assert len(rows["example"]) >= 5
+    assert len(rows["demo"]) == 1
+    assert len(rows["validation"]) + len(rows["example"]) >= 50
+    for line in [line for lines in rows.values() for line in lines]:
+        row = json.loads(line)
+        assert row["responses_create_params"]["tools"]
+        assert list(row["ground_truth"][0]) == ["expected_output"]
+
+
+def test_only_answers_to_questions_are_stored(rendered: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = rendered
+    stored = yaml.safe_load((folder / ".copier-answers.yml").read_text(encoding="utf-8"))
+    assert {name for name in stored if not name.startswith("_")} <= set(ASKED)
+    assert {name for answers in ANSWERS for name in answers} <= set(ASKED)
+
+
+def test_an_undefined_variable_is_an_error(template: Template, tmp_path: Path) -> None:
+    copy = tmp_path / "template"
+    run_ok("git", "clone", "-q", template.path, copy, cwd=tmp_path)
+    (copy / "template" / "NEW.md.jinja").write_text("{{ env_nmae }}\n")
+    with pytest.raises(jinja2.UndefinedError, match="env_nmae"):
+        render(Template(copy), tmp_path / "my_env")
+
+
+# ------------------------------------------------------------------------------------------- defaults and destinations
+
+
+def test_every_question_has_a_default_and_a_help() -> None:
+    for name in ASKED:
+        assert "default" in QUESTIONS[name], name
+        assert QUESTIONS[name]["help"].strip(), name
+
+
+@pytest.mark.parametrize(
+    ("destination", "env_name"),
+    [
+        ("my_game", "my_game"),
+        ("envs/wordle/nemo_gym", "wordle"),
+        ("nemo_gym", "my_env"),
+        ("My Env 2", "my_env_2"),
+        ("json", "my_env"),
+        ("server", "my_env"),
+        ("123", "my_env"),
+        ("--", "my_env"),
+        ("spiel-für-zwei", "spiel_f_r_zwei"),
+        ("x" * 60, "my_env"),
+        (".", "my_env"),
+    ],
+)
+def test_the_defaults_work_in_every_destination(
+    template: Template, tmp_path: Path, destination: str, env_name: str
+) -> None:
+    folder = tmp_path / "here"
+    folder.mkdir()
+    run_ok(*copier(), "copy", "--trust", "--defaults", "--skip-tasks", "--", template.path, destination, cwd=folder)
+    answers = yaml.safe_load((folder / destination / ".copier-answers.yml").read_text(encoding="utf-8"))
+    assert answers["env_name"] == env_name
+    assert answers["_commit"] == "v0.1.0"
+
+
+def test_a_destination_called_nemo_gym_does_not_hide_the_package(template: Template, tmp_path: Path) -> None:
+    """The root has no `__init__.py`: with one, pytest would import the folder as `nemo_gym`."""
+    folder = render(template, tmp_path / "envs" / "wordle" / "nemo_gym")
+    assert not (folder / "__init__.py").exists()
+    assert not (folder / "tests" / "__init__.py").exists()
+
+
+# ------------------------------------------------------------------------------------------------------ bad answers
+
+
+@pytest.mark.parametrize(
+    ("answer", "says"),
+    [
+        ("env_name=My-Env", "lower-case letters"),
+        ("env_name=", "lower-case letters"),
+        ("env_name=1st", "begin with a letter"),
+        ("env_name=class", "try 'class_env'"),
+        ("env_name=nemo_gym", "try 'nemo_gym_env'"),
+        ("env_name=server", "try 'server_env'"),
+        ("env_name=tests", "try 'tests_env'"),
+        ("env_name=json", "try 'json_env'"),
+        ("env_name=" + "a" * 41, "40 is the most"),
+        ("env_name=a\nb", "lower-case letters"),
+        ("hf_space_port=80", "1024 to 65535"),
+        ("hf_space_port=0", "1024 to 65535"),
+        ("hf_space_port=70000", "1024 to 65535"),
+        ("hf_space_port=11000", "7860"),
+        ("hf_space_port=many", "invalid literal for int"),
+        ("description= ", "may not be empty"),
+        ("description=two\nlines", "One line"),
+        ("description=" + "d" * 301, "300 is the most"),
+        ("user_name=", "1 to 100 characters"),
+        ("user_name=two\nlines", "one line"),
+        ("archetype=board_game", "archetype"),
+    ],
+    ids=lambda value: repr(value)[:40],
+)
+def test_a_bad_answer_is_refused_with_what_would_do(template: Template, tmp_path: Path, answer: str, says: str) -> None:
+    command = [*copier(), "copy", "--trust", "--defaults", "--skip-tasks", "-d", answer, template.path, "my_env"]
+    done = run(*command, cwd=tmp_path)
+    assert done.returncode != 0
+    # At a prompt Copier shows the sentence and asks again; of an answer from the command line it makes a traceback,
+    # whose last line is the sentence.
+    assert says in done.stderr.rstrip().splitlines()[-1]
+    assert not (tmp_path / "my_env").exists()
+
+
+def test_names_that_hide_a_module_are_reserved() -> None:
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROOT))
+    module: Any = environment.get_template("includes/reserved_names.jinja").module
+    reserved = set(module.reserved_names)
+    # NeMo Gym does not run on Windows; IDLE's own modules are none that a program imports.
+    elsewhere = {"msvcrt", "nt", "nturl2path", "winreg", "winsound", "idlelib"}
+    standard_library = {name for name in sys.stdlib_module_names if not name.startswith("_")} - elsewhere
+    own = {path.name.removesuffix(".py") for path in (ROOT / "template").iterdir() if "{" not in path.name}
+    own = {name for name in own if name.isidentifier()}
+    for names in (standard_library, set(map(str.lower, keyword.kwlist)), set(keyword.softkwlist) - {"_"}, own):
+        assert {name for name in names if re.fullmatch("[a-z][a-z0-9_]*", name)} - reserved == set()
+
+
+# ------------------------------------------------------------------------------------------- destinations in the way
+
+
+def test_files_of_ones_own_are_not_overwritten_silently(template: Template, tmp_path: Path) -> None:
+    folder = tmp_path / "my_env"
+    folder.mkdir()
+    (folder / "server.py").write_text("mine\n")
+    command = [*copier(), "copy", "--trust", "--skip-tasks", "-d", "env_name=my_env", template.path, "my_env"]
+    done = subprocess.run(
+        list(map(str, command)), cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    assert (folder / "server.py").read_text() == "mine\n"
+    assert done.returncode != 0
+
+
+def test_a_destination_that_is_a_file_is_refused(template: Template, tmp_path: Path) -> None:
+    (tmp_path / "my_env").write_text("mine\n")
+    done = run(*copier(), "copy", "--trust", "--defaults", "--skip-tasks", template.path, "my_env", cwd=tmp_path)
+    assert done.returncode != 0
+    assert (tmp_path / "my_env").read_text() == "mine\n"
+
+
+# --------------------------------------------------------------------------------------------- trust and ownership
+
+
+def test_without_trust_nothing_is_run_or_written(template: Template, tmp_path: Path) -> None:
+    env = as_on_github(template, tmp_path) | {"COPIER_SETTINGS_PATH": os.devnull}
+    done = run(*copier(), "copy", "--defaults", "gh:org/nemo-env-template", "my_env", cwd=tmp_path, **env)
+    assert done.returncode == 4
+    assert not (tmp_path / "my_env").exists()
+
+
+def test_the_users_files_are_those_that_an_update_leaves_alone(template: Template, tmp_path: Path) -> None:
+    """Every pattern of `_exclude` that an update obeys names files that exist."""
+    folder = render(template, tmp_path / "my_env")
+    patterns = [re.sub(r"{%.*?%}", "", pattern) for pattern in QUESTIONS["_exclude"] if "update" in pattern]
+    assert len(patterns) >= 4
+    for pattern in patterns:
+        name = pattern.replace("{{ domain_module }}", "wordle").lstrip("/")
+        assert list(folder.glob(name)), pattern
+
+
+def test_an_update_brings_the_templates_files_and_leaves_the_users(template: Template, tmp_path: Path) -> None:
+    clone = tmp_path / "nemo-env-template"
+    run_ok("git", "clone", "-q", template.path, clone, cwd=tmp_path)
+    project = tmp_path / "my_env"
+    bare = tmp_path / "bin" / "uv"
+    bare.parent.mkdir()
+    bare.write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/uv.log"\n')
+    bare.chmod(0o755)
+    env = {"PATH": f"{bare.parent}{os.pathsep}{os.environ['PATH']}", "UV_PYTHON": sys.executable}
+    run_ok(*copier(), "copy", "--trust", "--defaults", clone, project, cwd=tmp_path, **env)
+    own = ["wordle.py", "policy.py", "data/train.jsonl", "tests/test_wordle.py", "tests/verifier_cases.jsonl"]
+    for name in own[:-1]:
+        (project / name).write_text("mine\n")
+    (project / own[-1]).unlink()
+    commit(project)
+    (tmp_path / "uv.log").unlink()
+
+    for name in ("template/gymkit/http.py", *(f"template/{name}" for name in ["{% if is_game %}wordle.py{% endif %}"])):
+        (clone / name).write_text((clone / name).read_text(encoding="utf-8") + "# news\n", encoding="utf-8")
+    Template(clone).release("v0.2.0")
+    run_ok(*copier(), "update", "--trust", "--defaults", cwd=project, **env)
+
+    assert (project / "gymkit" / "http.py").read_text(encoding="utf-8").endswith("# news\n")
+    assert [(project / name).read_text() for name in own[:-1]] == ["mine\n"] * 4
+    assert not (project / own[-1]).exists()
+    synced = [line for line in (tmp_path / "uv.log").read_text().splitlines() if line.startswith("sync")]
+    assert len(synced) == 1
+
+
+def commit(folder: Path) -> None:
+    """All that is in a folder, as one commit."""
+    run_ok("git", "init", "-q", cwd=folder)
+    run_ok("git", "add", "-A", cwd=folder)
+    author = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+    run_ok("git", *author, "commit", "-q", "-m", "mine", cwd=folder)
