@@ -107,6 +107,10 @@ class Environment:
         paths = [str(self.path / ".venv" / "bin"), str(self.interpreter.parent), user_environ()["PATH"]]
         return {"PATH": os.pathsep.join(paths)}
 
+    def activated(self) -> dict[str, str]:
+        """The same after `source .venv/bin/activate`, which NeMo Gym's commands need: under `uv run`, Ray fails."""
+        return self.environ() | {"VIRTUAL_ENV": str(self.path / ".venv")}
+
 
 def generate(template: Template, folder: Path, line: str, interpreter: Path, *answers: str) -> Environment:
     """`copier copy` with all defaults but the given answers (`key=value`), its hook and gate included."""

@@ -64,9 +64,7 @@ def test_gates_2_and_3_a_local_server_that_seeds_sessions(environment: Environme
             seconds.append(answered)
             curl = run_ok("curl", "-si", "-X", "POST", "localhost:11000/seed_session", cwd=environment.path)
             assert curl.startswith("HTTP/1.1 200")
-            assert "set-cookie: MyEnvResourcesServer___" in curl.lower().replace("myenv", "MyEnv").replace(
-                "resourcesserver", "ResourcesServer"
-            )
+            assert re.search(r"^set-cookie: MyEnvResourcesServer___", curl, re.MULTILINE | re.IGNORECASE)
             family = processes_of_session(process.pid)
             assert any("server.py" in command for command in family)
             assert not [command for command in family if "raylet" in command or "gcs_server" in command]
@@ -133,7 +131,11 @@ def test_a_stale_row_fails_its_checks(environment: Environment) -> None:
     ("old", "new", "failing"),
     [
         ("float(episode.solved)", "1.0", "test_a_claimed_output_earns_nothing"),
-        ("game.guess(body.word)", "f'{game._secret} {game.guess(body.word)}'", "test_the_verifier_cases_hold"),
+        (
+            "game.guess(body.word)",
+            "f'{game._secret} {game.guess(body.word)}'",
+            "test_no_tool_output_holds_the_word_before_it_is_found",
+        ),
         ('"""Guess the word.', '"""Guess a word.', "test_every_row_lists_the_tools_of_the_server"),
     ],
     ids=["generous_grader", "leaked_secret", "changed_schema"],
@@ -145,8 +147,7 @@ def test_a_broken_server_fails_its_tests(environment: Environment, old: str, new
     assert old in before
     server_file.write_text(before.replace(old, new), encoding="utf-8")
     try:
-        tests = ["tests/test_contract.py", "tests/test_wordle.py"]
-        done = run("uv", "run", "pytest", "-q", *tests, cwd=environment.path, **environment.environ())
+        done = run("uv", "run", "pytest", "-q", "-k", failing, cwd=environment.path, **environment.environ())
         assert done.returncode == 1
         assert failing in done.stdout
     finally:

@@ -85,9 +85,9 @@ def servers(environment: Environment, log: Path, *command: str) -> Iterator[Path
     """Start servers and wait until NeMo Gym says that all are ready; stop them as Ctrl+C does."""
     with log.open("wb") as output:
         process = subprocess.Popen(
-            ["uv", "run", "--no-sync", *command],
+            command,
             cwd=environment.path,
-            env=user_environ() | environment.environ(),
+            env=user_environ() | environment.activated(),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -138,11 +138,11 @@ def test_ng_run_and_ng_collect_rollouts(
     output = environment.path / "results" / f"example_{model_type}.jsonl"
     with servers(environment, tmp_path / "servers.log", *start) as log:
         run_ok(
-            *("uv", "run", "--no-sync", "ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
+            *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
             *("+input_jsonl_fpath=data/example.jsonl", f"+output_jsonl_fpath=results/{output.name}", *head),
             cwd=environment.path,
             timeout=180,
-            **environment.environ(),
+            **environment.activated(),
         )
     check_rollouts(environment, output, "example")
     text = log.read_text(errors="replace")
@@ -159,12 +159,12 @@ def test_gym_eval_run_of_the_validation_split(
 ) -> None:
     output = environment.path / "results" / f"validation_{model_type}.jsonl"
     said = run_ok(
-        *("uv", "run", "--no-sync", "gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
+        *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
         *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
         *("--model-url", policy[0], "--model-api-key", "none", *shared_venv, *head_server()),
         cwd=environment.path,
         timeout=300,
-        **environment.environ(),
+        **environment.activated(),
     )
     check_rollouts(environment, output, "validation")
     assert said.count('"POST /seed_session HTTP/1.1" 200') == 64
@@ -181,11 +181,11 @@ def test_gym_env_start_and_an_evaluation_against_it(
     output = environment.path / "results" / "against_started.jsonl"
     with servers(environment, tmp_path / "servers.log", *start):
         run_ok(
-            *("uv", "run", "--no-sync", "gym", "eval", "run", "--no-serve", "--agent", "my_env_simple_agent"),
+            *("gym", "eval", "run", "--no-serve", "--agent", "my_env_simple_agent"),
             *("--input", "data/example.jsonl", "--output", f"results/{output.name}", *head),
             cwd=environment.path,
             timeout=180,
-            **environment.environ(),
+            **environment.activated(),
         )
     check_rollouts(environment, output, "example")
 
@@ -194,8 +194,8 @@ def test_gym_env_start_and_an_evaluation_against_it(
 def test_the_catalog_lists_validates_tests_and_publishes_it(environment: Environment) -> None:
 
     def gym(*arguments: str) -> str:
-        command = ["uv", "run", "--no-sync", "gym", *arguments]
-        return run_ok(*command, cwd=environment.path, **environment.environ())
+        command = ["gym", *arguments]
+        return run_ok(*command, cwd=environment.path, **environment.activated())
 
     listed = json.loads(gym("list", "environments", "--json"))
     assert [entry["domain"] for entry in listed if entry["name"] == "my_env"] == ["games"]
@@ -208,12 +208,14 @@ def test_nemo_gyms_data_preparation_takes_the_rows(environment: Environment, tmp
     configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
     for mode in ("train_preparation", "example_validation"):
         done = run(
-            *("uv", "run", "--no-sync", "ng_prepare_data", f"+config_paths=[{configs}]", f"+mode={mode}"),
+            *("ng_prepare_data", f"+config_paths=[{configs}]", f"+mode={mode}"),
             *(f"+output_dirpath={tmp_path / mode}", "+should_download=false", *policy_overrides("none")),
             cwd=environment.path,
-            **environment.environ(),
+            **environment.activated(),
         )
         assert done.returncode == 0, done.stdout + done.stderr
     prepared = (tmp_path / "train_preparation" / "train.jsonl").read_text().splitlines()
     assert len(prepared) == len((environment.path / "data" / "train.jsonl").read_text().splitlines())
-    assert "agent_ref" in json.loads(prepared[0])
+    # What training finds the agent by: 0.4 writes the agent itself, 0.7 the instance that declares the dataset.
+    row = json.loads(prepared[0])
+    assert row.get("agent_ref", {}).get("name", row.get("task_source")) == "my_env_simple_agent"
