@@ -108,8 +108,11 @@ class Environment:
         return {"PATH": os.pathsep.join(paths)}
 
     def activated(self) -> dict[str, str]:
-        """The same after `source .venv/bin/activate`, which NeMo Gym's commands need: under `uv run`, Ray fails."""
-        return self.environ() | {"VIRTUAL_ENV": str(self.path / ".venv")}
+        """The same after `source .venv/bin/activate`, as NeMo Gym's commands want it.
+
+        Ray looks for a `uv run` among its ancestors and fails under one. These tests run under one, so it is told not to.
+        """
+        return self.environ() | {"VIRTUAL_ENV": str(self.path / ".venv"), "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 
 
 def generate(template: Template, folder: Path, line: str, interpreter: Path, *answers: str) -> Environment:
