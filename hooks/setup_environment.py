@@ -2,7 +2,7 @@
 
 Copier runs it in the environment's folder, after `copier copy` and after `copier update` (see copier.yml):
 
-    python setup_environment.py CLASS_NAME [--keep-on-failure]
+    python setup_environment.py CLASS_NAME [--keep-on-failure] [--after-update]
 
 It needs only the standard library. When something fails, it says why in one paragraph, with the command to go on by
 hand; the generated files stay.
@@ -180,7 +180,9 @@ def import_gate(uv: str, class_name: str) -> None:
 # ------------------------------------------------------------------------------------------------------------ main
 
 
-def set_up(class_name: str) -> None:
+def set_up(class_name: str, after_update: bool) -> None:
+    if after_update:
+        refuse_conflicts()
     uv = find_uv()
     say("[1/3] Looking for a Python that NeMo Gym runs on ...")
     chosen = os.environ.get("UV_PYTHON")
@@ -196,7 +198,22 @@ def set_up(class_name: str) -> None:
     sync(uv, python.path if python is not None else chosen or "")
     say("[3/3] Importing the server ...")
     import_gate(uv, class_name)
-    say_what_is_next(uv, python)
+    if after_update:
+        say("\nUpdated. See what has changed, and test it:\n  git diff\n  uv run pytest")
+    else:
+        say_what_is_next(uv, python)
+
+
+def refuse_conflicts() -> None:
+    """Say where an update has left conflict markers: Copier's exit status would be 0."""
+    listed = ask("git", "grep", "-n", "-I", "--untracked", "-E", "^(<<<<<<<|>>>>>>>) ")
+    places = [":".join(line.split(":", 2)[:2]) for line in (listed.stdout if listed else "").splitlines()]
+    if places:
+        raise SetupFailed(
+            f"The template and you have changed the same lines; both versions stand between conflict markers, at "
+            f"{', '.join(places)}. Keep what you want of each, delete the markers, then: `uv sync`, `uv run pytest`, "
+            "`git add -A`, `git commit`. To give the update up: `git reset --hard`."
+        )
 
 
 def say_what_is_next(uv: str, python: Python | None) -> None:
@@ -240,7 +257,7 @@ def main() -> None:
     class_name, *flags = sys.argv[1:]
     keep = "--keep-on-failure" in flags
     try:
-        set_up(class_name)
+        set_up(class_name, after_update="--after-update" in flags)
     except SetupFailed as failure:
         fail(str(failure), keep)
     except KeyboardInterrupt:

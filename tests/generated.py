@@ -110,7 +110,7 @@ class Environment:
     def activated(self) -> dict[str, str]:
         """The same after `source .venv/bin/activate`, as NeMo Gym's commands want it.
 
-        Ray looks for a `uv run` among its ancestors and fails under one. These tests run under one, so it is told not to.
+        Ray looks for a `uv run` among its ancestors and fails under one. These tests run under one: it is told not to.
         """
         return self.environ() | {"VIRTUAL_ENV": str(self.path / ".venv"), "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 

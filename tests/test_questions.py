@@ -273,6 +273,10 @@ def test_without_trust_nothing_is_run_or_written(template: Template, tmp_path: P
     assert not (tmp_path / "my_env").exists()
 
 
+def test_the_list_of_the_templates_own_files_is_up_to_date() -> None:
+    run_ok(sys.executable, "tests/write_template_files.py", "--check", cwd=ROOT)
+
+
 def test_the_users_files_are_those_that_an_update_leaves_alone(template: Template, tmp_path: Path) -> None:
     """Every pattern of `_exclude` that an update obeys names files that exist."""
     folder = render(template, tmp_path / "my_env")
@@ -281,40 +285,3 @@ def test_the_users_files_are_those_that_an_update_leaves_alone(template: Templat
     for pattern in patterns:
         name = pattern.replace("{{ domain_module }}", "wordle").lstrip("/")
         assert list(folder.glob(name)), pattern
-
-
-def test_an_update_brings_the_templates_files_and_leaves_the_users(template: Template, tmp_path: Path) -> None:
-    clone = tmp_path / "nemo-env-template"
-    run_ok("git", "clone", "-q", template.path, clone, cwd=tmp_path)
-    project = tmp_path / "my_env"
-    bare = tmp_path / "bin" / "uv"
-    bare.parent.mkdir()
-    bare.write_text(f'#!/bin/sh\necho "$@" >> "{tmp_path}/uv.log"\n')
-    bare.chmod(0o755)
-    env = {"PATH": f"{bare.parent}{os.pathsep}{os.environ['PATH']}", "UV_PYTHON": sys.executable}
-    run_ok(*copier(), "copy", "--trust", "--defaults", clone, project, cwd=tmp_path, **env)
-    own = ["wordle.py", "policy.py", "data/train.jsonl", "tests/test_wordle.py", "tests/verifier_cases.jsonl"]
-    for name in own[:-1]:
-        (project / name).write_text("mine\n")
-    (project / own[-1]).unlink()
-    commit(project)
-    (tmp_path / "uv.log").unlink()
-
-    for name in ("template/gymkit/http.py", *(f"template/{name}" for name in ["{% if is_game %}wordle.py{% endif %}"])):
-        (clone / name).write_text((clone / name).read_text(encoding="utf-8") + "# news\n", encoding="utf-8")
-    Template(clone).release("v0.2.0")
-    run_ok(*copier(), "update", "--trust", "--defaults", cwd=project, **env)
-
-    assert (project / "gymkit" / "http.py").read_text(encoding="utf-8").endswith("# news\n")
-    assert [(project / name).read_text() for name in own[:-1]] == ["mine\n"] * 4
-    assert not (project / own[-1]).exists()
-    synced = [line for line in (tmp_path / "uv.log").read_text().splitlines() if line.startswith("sync")]
-    assert len(synced) == 1
-
-
-def commit(folder: Path) -> None:
-    """All that is in a folder, as one commit."""
-    run_ok("git", "init", "-q", cwd=folder)
-    run_ok("git", "add", "-A", cwd=folder)
-    author = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
-    run_ok("git", *author, "commit", "-q", "-m", "mine", cwd=folder)

@@ -1,0 +1,446 @@
+"""`copier update` over the life of an environment: the template's fixes arrive, the user's work stays.
+
+Releases are made on the spot, from this tree: an earlier one that lacks some of it, and later ones that add to it. uv
+is a stand-in that notes what it was asked, so that an update takes seconds; the environments' own tests run for real.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+from generated import Environment, Template, copier, run, run_ok
+
+Done = subprocess.CompletedProcess[str]
+
+USERS_OWN = ["wordle.py", "policy.py", "tests/test_wordle.py", "tests/verifier_cases.jsonl"]
+
+GUESS = "        return ToolResponse(output=game.guess(body.word))\n"
+
+
+FILLED_IN = '''        output = game.guess(body.word.strip())
+        return ToolResponse(output=output)
+
+    async def give_up(self, request: Request) -> ToolResponse:
+        """Give the game up."""
+        game: WordleGame = self.episode(request)
+        game.calls = 1000
+        return ToolResponse(output="You have given up.")
+'''
+
+
+class Releases:
+    """A template with several releases, and the changes that each brings."""
+
+    def __init__(self, template: Template, folder: Path) -> None:
+        self.path = folder / "nemo-env-template"
+        run_ok("git", "clone", "-q", "--no-tags", template.path, self.path, cwd=folder)
+        self.template = Template(self.path)
+
+    def file(self, name: str) -> Path:
+        """A file of the template, by its name in a generated environment."""
+        folder, _, base = name.rpartition("/")
+        prefix = f"{folder}/" if folder else ""
+        bases = [base, f"{{% if is_game %}}{base}{{% endif %}}"]
+        names = [f"{prefix}{base}{suffix}" for base in bases for suffix in ("", ".jinja")]
+        return next(self.path / "template" / n for n in names if (self.path / "template" / n).is_file())
+
+    def change(self, name: str, old: str, new: str) -> None:
+        path = self.file(name)
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) >= 1, f"{name} holds no {old!r}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    def release(self, tag: str) -> None:
+        run_ok(sys.executable, self.path / "tests" / "write_template_files.py", cwd=self.path)
+        self.template.release(tag)
+
+    def release_before(self, tag: str = "v0.0.1") -> None:
+        """A release that lacks what the present tree has, in each of the three kinds of files."""
+        self.change("gymkit/http.py", '"/health", "/healthz", ', '"/health", ')
+        self.change("server.py", "from gymkit.serve import run\n", "from gymkit import serve\n")
+        self.change("server.py", "    run({{ class_name }})\n", "    serve.run({{ class_name }})\n")
+        self.change("Dockerfile", "EXPOSE 11000 ", "EXPOSE ")
+        self.change("configs/{{ env_name }}.yaml", "max_steps: 20", "max_steps: 10")
+        self.change("wordle.py", "MAX_CALLS = 20", "MAX_CALLS = 30")
+        self.release(tag)
+
+    def release_this_tree(self, tag: str = "v0.1.0") -> None:
+        run_ok("git", "checkout", "-q", "HEAD~1", "--", ".", cwd=self.path)
+        self.release(tag)
+
+
+class Project:
+    """An environment in git, as its user has it."""
+
+    def __init__(self, path: Path, env: dict[str, str]) -> None:
+        self.path = path
+        self.env = env
+
+    def file(self, name: str) -> Path:
+        return self.path / name
+
+    def read(self, name: str) -> str:
+        return self.file(name).read_text(encoding="utf-8")
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        assert old in self.read(name), f"{name} holds no {old!r}"
+        self.file(name).write_text(self.read(name).replace(old, new, 1), encoding="utf-8")
+
+    def commit(self) -> None:
+        run_ok("git", "add", "-A", cwd=self.path)
+        author = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
+        run_ok("git", *author, "commit", "-q", "-m", "work", cwd=self.path)
+
+    def update(self, *arguments: str, **env: str) -> Done:
+        return run(*copier(), "update", "--trust", "--defaults", *arguments, cwd=self.path, **self.env | env)
+
+    def update_ok(self, *arguments: str) -> Done:
+        done = self.update(*arguments)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done
+
+    def changed(self) -> list[str]:
+        return run_ok("git", "status", "--porcelain", cwd=self.path).splitlines()
+
+    def tree(self) -> dict[str, bytes]:
+        names = run_ok("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=self.path).splitlines()
+        return {name: self.file(name).read_bytes() for name in names if self.file(name).is_file()}
+
+
+@pytest.fixture
+def uv_log(tmp_path: Path) -> Path:
+    return tmp_path / "uv.log"
+
+
+@pytest.fixture
+def env(tmp_path: Path, uv_log: Path) -> dict[str, str]:
+    """Variables with a uv that notes what it was asked and does nothing."""
+    fake = tmp_path / "bin" / "uv"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\necho "$@" >> "{uv_log}"\n')
+    fake.chmod(0o755)
+    return {"PATH": f"{fake.parent}{os.pathsep}{os.environ['PATH']}", "UV_PYTHON": sys.executable, "UV": str(fake)}
+
+
+@pytest.fixture
+def releases(template: Template, tmp_path: Path) -> Releases:
+    return Releases(template, tmp_path)
+
+
+def generate(releases: Releases, path: Path, env: dict[str, str], tag: str, *arguments: str) -> Project:
+    command = [*copier(), "copy", "--trust", "--defaults", "--vcs-ref", tag, *arguments, str(releases.path), path.name]
+    run_ok(*command, cwd=path.parent, **env)
+    project = Project(path, env)
+    run_ok("git", "init", "-q", cwd=path)
+    project.commit()
+    return project
+
+
+def own_tests(project: Project, environment: Environment) -> Done:
+    """The environment's tests, with the virtual environment of one that was generated in full."""
+    return run(environment.python, "-m", "pytest", "-q", "tests", cwd=project.path, **environment.environ())
+
+
+first_line_only = pytest.mark.parametrize("environment", ["0.4"], indirect=True)
+"""What an update does to files does not depend on the line of NeMo Gym."""
+
+
+# --------------------------------------------------------------------------------------------- from release to release
+
+
+@first_line_only
+def test_an_update_equals_a_fresh_render_but_for_the_users_files(
+    releases: Releases, tmp_path: Path, env: dict[str, str], uv_log: Path, environment: Environment
+) -> None:
+    releases.release_before()
+    project = generate(releases, tmp_path / "my_env", env, "v0.0.1")
+    before = project.tree()
+    releases.release_this_tree()
+    uv_log.unlink()
+    started = time.monotonic()
+    done = project.update_ok()
+    seconds = time.monotonic() - started
+    print(f"\ncopier update, without uv sync: {seconds:.1f} s")
+    assert seconds < 10
+
+    (tmp_path / "fresh").mkdir()
+    fresh = generate(releases, tmp_path / "fresh" / "my_env", env, "v0.1.0").tree()
+    after = project.tree()
+    data = [name for name in before if name.startswith("data/")]
+    assert len(data) == 4
+    for name in [*USERS_OWN, *data]:
+        assert after[name] == before[name], name
+    assert {n: t for n, t in after.items() if n not in USERS_OWN} == {
+        n: t for n, t in fresh.items() if n not in USERS_OWN
+    }
+    assert after["wordle.py"] != fresh["wordle.py"]
+    assert after["server.py"] != before["server.py"]
+    # The hook has run once, at the end.
+    asked = uv_log.read_text().splitlines()
+    assert [line.split()[0] for line in asked] == ["sync", "run"]
+    assert done.stdout.rstrip().endswith("uv run pytest")
+    tests = own_tests(project, environment)
+    assert tests.returncode == 0, tests.stdout
+
+
+@first_line_only
+def test_a_users_work_survives_two_releases(
+    releases: Releases, tmp_path: Path, env: dict[str, str], environment: Environment
+) -> None:
+    releases.release_before()
+    project = generate(releases, tmp_path / "my_env", env, "v0.0.1")
+    # Tool bodies filled in, a renamed sample tool, a new tool, another config field.
+    project.edit("server.py", "async def guess(", "async def guess_word(")
+    project.edit(
+        "server.py",
+        'app.post("/guess")(self.guess)\n',
+        'app.post("/guess_word")(self.guess_word)\n        app.post("/give_up")(self.give_up)\n',
+    )
+    project.edit("server.py", GUESS, FILLED_IN)
+    # A replaced domain, with own words, rows, tests and player.
+    project.edit("wordle.py", "MAX_GUESSES = 6", "MAX_GUESSES = 7")
+    project.edit("wordle.py", "call the tool guess with", "call the tool guess_word with")
+    project.edit("policy.py", 'yield "guess"', 'yield "guess_word"')
+    cases = project.read("tests/verifier_cases.jsonl").replace('"name": "guess"', '"name": "guess_word"')
+    cases = "".join(line + "\n" for line in cases.splitlines() if "after the last try" not in line)
+    project.file("tests/verifier_cases.jsonl").write_text(cases)
+    tests = project.read("tests/test_wordle.py")
+    project.file("tests/test_wordle.py").write_text(tests.replace("6 tries", "7 tries").replace("of 6", "of 7"))
+    project.file("tests/test_mine.py").write_text("def test_mine() -> None:\n    assert 7 == 7\n")
+    # Own dependency, README section, settings; a sample file deleted.
+    project.edit("pyproject.toml", '  "rich>=13.0",\n', '  "rich>=13.0",\n  "packaging>=24.0",\n')
+    project.edit("README.md", "## Files\n", "## My own section\n\nMine.\n\n## Files\n")
+    project.edit("configs/my_env.yaml", "      # tool_seconds: 60\n", "      tool_seconds: 30\n")
+    project.file("resources_servers/my_env/README.md").unlink()
+    run_ok(environment.python, "make_data.py", cwd=project.path)
+    project.commit()
+    mine = project.tree()
+    assert own_tests(project, environment).returncode == 0
+
+    releases.release_this_tree()
+    project.update_ok()
+    project.commit()
+    releases.change("gymkit/server.py", "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
+    releases.change("server.py", "\nVERIFIER_FIXTURE", "\n# What `gym env test` runs.\nVERIFIER_FIXTURE")
+    releases.change("Dockerfile", "USER 1000\n", "USER 1000:1000\n")
+    releases.change("resources_servers/{{ env_name }}/server.py", "# In front of", "# Before")
+    releases.change("resources_servers/{{ env_name }}/README.md", "The door", "This is the door")
+    releases.release("v0.2.0")
+    project.update_ok()
+
+    assert not [line for line in project.changed() if line.startswith(("UU", "AA", "DU", "UD"))]
+    after = project.tree()
+    for name in [*USERS_OWN, "tests/test_mine.py", *(name for name in mine if name.startswith("data/"))]:
+        assert after[name] == mine[name], name
+    server = project.read("server.py")
+    for text in (
+        "guess_word",
+        "give_up",
+        "body.word.strip()",
+        "from gymkit.serve import run",
+        "# What `gym env test` runs.",
+    ):
+        assert text in server, text
+    assert "packaging>=24.0" in project.read("pyproject.toml")
+    assert "## My own section\n\nMine.\n" in project.read("README.md")
+    config = project.read("configs/my_env.yaml")
+    assert "tool_seconds: 30" in config
+    assert "max_steps: 20" in config
+    assert "USER 1000:1000" in project.read("Dockerfile")
+    assert "RETRY_AFTER_SECONDS = 7" in project.read("gymkit/server.py")
+    assert "# Before" in project.read("resources_servers/my_env/server.py")
+    assert not project.file("resources_servers/my_env/README.md").exists()
+    tests_done = own_tests(project, environment)
+    assert tests_done.returncode == 0, tests_done.stdout
+
+
+@first_line_only
+def test_a_change_on_the_same_line_is_a_conflict_that_cannot_be_overlooked(
+    releases: Releases, tmp_path: Path, env: dict[str, str], environment: Environment
+) -> None:
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    project.edit("server.py", GUESS, "        return ToolResponse(output=game.guess(body.word).upper())\n")
+    project.commit()
+    releases.change("server.py", GUESS, "        return ToolResponse(output=game.guess(body.word) + '!')\n")
+    releases.release("v0.2.0")
+    done = project.update()
+    assert done.returncode != 0
+    said = " ".join(done.stderr.split())
+    place = next(n for n, line in enumerate(project.read("server.py").splitlines(), 1) if line.startswith("<<<<<<<"))
+    assert f"server.py:{place}" in said
+    assert "git reset --hard" in said
+    assert "UU server.py" in project.changed()
+    server = project.read("server.py")
+    assert ".upper()" in server
+    assert "+ '!'" in server
+    # It cannot be committed, and pytest names its place.
+    hook = run(environment.python, "-m", "gymkit.conflicts", "server.py", cwd=project.path)
+    assert (hook.returncode, hook.stdout.splitlines()[0]) == (1, f"conflict marker: server.py:{place}")
+    tests = own_tests(project, environment)
+    assert tests.returncode != 0
+    assert f"server.py:{place}" in tests.stdout or f"line {place}" in tests.stdout
+    # The documented way out.
+    run_ok("git", "reset", "--hard", "-q", cwd=project.path)
+    assert project.changed() == []
+    assert ".upper()" in project.read("server.py")
+
+
+@first_line_only
+def test_edited_and_missing_template_files_are_named(
+    releases: Releases, tmp_path: Path, env: dict[str, str], environment: Environment
+) -> None:
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    test = [environment.python, "-m", "pytest", "-q", "tests/test_template_files.py"]
+    assert run(*test, cwd=project.path).returncode == 0
+    project.edit("rollout.py", "TOOL_SECONDS = 300", "TOOL_SECONDS = 30")
+    project.file("tests/test_rollout.py").unlink()
+    done = run(*test, cwd=project.path)
+    assert done.returncode == 1
+    assert "(['rollout.py'], ['tests/test_rollout.py'])" in done.stdout
+    project.edit(
+        "pyproject.toml", "[tool.uv]\n", '[tool.gymkit]\nown = ["rollout.py", "tests/test_rollout.py"]\n\n[tool.uv]\n'
+    )
+    assert run(*test, cwd=project.path).returncode == 0
+
+
+def test_ownership_that_is_broken_is_noticed(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
+    """The check above can fail: without its protection, an update overwrites the user's file."""
+    text = (releases.path / "copier.yml").read_text(encoding="utf-8")
+    guarded = "  - \"{% if _copier_operation == 'update' %}/{{ domain_module }}.py{% endif %}\"\n"
+    assert guarded in text
+    (releases.path / "copier.yml").write_text(text.replace(guarded, ""), encoding="utf-8")
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    before = project.read("wordle.py")
+    releases.change("wordle.py", "MAX_CALLS = 20", "MAX_CALLS = 30")
+    releases.release("v0.2.0")
+    project.update_ok()
+    assert project.read("wordle.py") != before
+
+
+# ---------------------------------------------------------------------------------------------- changing one's mind
+
+
+def test_another_port_and_description_do_what_they_say(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    project.update_ok("--vcs-ref=:current:", "-d", "hf_space_port=8080", "-d", "description=Find the word.")
+    for name in ("README.md", "Dockerfile"):
+        assert "8080" in project.read(name)
+        assert "7860" not in project.read(name)
+    for name in ("README.md", "configs/my_env.yaml", "environments/my_env/manifest.yaml", "pyproject.toml"):
+        assert "Find the word." in project.read(name)
+
+
+@pytest.mark.parametrize("answer", ["env_name=other", "archetype=other"])
+def test_an_answer_that_cannot_change_is_refused_before_anything_is_written(
+    releases: Releases, tmp_path: Path, env: dict[str, str], answer: str
+) -> None:
+    text = (releases.path / "copier.yml").read_text(encoding="utf-8")
+    # A second archetype, as later releases have.
+    sample = '    "A game or puzzle in plain Python (sample: Wordle)": game\n'
+    assert sample in text
+    (releases.path / "copier.yml").write_text(text.replace(sample, sample + '    "Another": other\n'), encoding="utf-8")
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    before = project.tree()
+    done = project.update("--vcs-ref=:current:", "-d", answer)
+    assert done.returncode != 0
+    assert f"{answer.split('=')[0]} cannot be changed from" in done.stderr
+    assert project.changed() == []
+    assert project.tree() == before
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+
+def spoil(project: Project, releases: Releases, how: str) -> None:
+    answers = project.file(".copier-answers.yml")
+    if how == "dirty":
+        project.edit("server.py", GUESS, GUESS + "\n")
+        return
+    if how == "no_git":
+        shutil.rmtree(project.file(".git"))
+        return
+    if how == "no_answers":
+        answers.unlink()
+    elif how == "edited_answers":
+        answers.write_text("{ this is no yaml: [")
+    elif how == "lost_commit":
+        answers.write_text(re.sub(r"_commit: .*", "_commit: v9.9.9", answers.read_text()))
+    elif how == "invalid_answer":
+        answers.write_text(re.sub(r"hf_space_port: .*", "hf_space_port: 80", answers.read_text()))
+    elif how == "moved_template":
+        releases.path.rename(releases.path.with_name("moved"))
+    elif how == "old_copier":
+        text = (releases.path / "copier.yml").read_text(encoding="utf-8")
+        (releases.path / "copier.yml").write_text(text.replace('"9.13.0"', '"99.0.0"'), encoding="utf-8")
+        releases.release("v0.3.0")
+    if how not in ("moved_template", "old_copier"):
+        project.commit()
+
+
+@pytest.mark.parametrize(
+    ("how", "says"),
+    [
+        ("dirty", "Destination repository is dirty"),
+        ("no_git", "only supported in git-tracked"),
+        ("no_answers", "Cannot update because cannot obtain old template references"),
+        ("edited_answers", ""),
+        ("lost_commit", "v9.9.9"),
+        ("invalid_answer", "1024 to 65535"),
+        ("moved_template", "nemo-env-template"),
+        ("old_copier", "99.0.0"),
+    ],
+)
+def test_what_cannot_be_updated_stays_as_it_was(
+    releases: Releases, tmp_path: Path, env: dict[str, str], how: str, says: str
+) -> None:
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.release("v0.2.0")
+    spoil(project, releases, how)
+    before = project.tree() if how != "no_git" else {"server.py": project.file("server.py").read_bytes()}
+    done = project.update()
+    assert done.returncode != 0
+    assert says in done.stdout + done.stderr
+    for name, content in before.items():
+        assert project.file(name).read_bytes() == content, name
+
+
+def test_an_interrupted_update_can_be_taken_back(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.release("v0.2.0")
+    before = project.tree()
+    # Interrupted at its very end, in `uv sync`, with all files changed.
+    uv = Path(env["UV"])
+    uv.write_text("#!/bin/sh\nkill -INT $PPID\nkill -INT $$\nsleep 5\n")
+    assert project.update().returncode != 0
+    assert project.changed() != []
+    run_ok("git", "reset", "--hard", "-q", cwd=project.path)
+    run_ok("git", "clean", "-fdq", cwd=project.path)
+    assert project.tree() == before
+
+
+def test_copier_check_update_says_whether_there_is_news(
+    releases: Releases, tmp_path: Path, env: dict[str, str]
+) -> None:
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    assert run(*copier(), "check-update", "--quiet", cwd=project.path).returncode == 0
+    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.release("v0.2.0")
+    assert run(*copier(), "check-update", "--quiet", cwd=project.path).returncode == 2
+    answers = yaml.safe_load(project.read(".copier-answers.yml"))
+    assert answers["_commit"] == "v0.1.0"

@@ -1,0 +1,29 @@
+"""Write template/gymkit/template_files.sha256.jinja: the digests of the files that are the template's own.
+
+    python tests/write_template_files.py [--check]
+
+They are those whose first line says so. A test in each environment compares them with what stands there.
+"""
+
+import hashlib
+import sys
+from pathlib import Path
+
+TEMPLATE = Path(__file__).resolve().parents[1] / "template"
+LIST = TEMPLATE / "gymkit" / "template_files.sha256.jinja"
+FIRST_LINE = b"# Part of the template: changes belong there"
+
+
+def listed() -> str:
+    """The lines of the list, as `sha256sum` writes them; paths hold answers, so the list is a Jinja file."""
+    own = [path for path in sorted(TEMPLATE.rglob("*.py")) if path.read_bytes().startswith(FIRST_LINE)]
+    return "".join(
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(TEMPLATE).as_posix()}\n" for path in own
+    )
+
+
+if __name__ == "__main__":
+    if "--check" in sys.argv:
+        up_to_date = LIST.is_file() and LIST.read_text() == listed()
+        sys.exit(0 if up_to_date else f"{LIST.name} is out of date: run {sys.argv[0]}")
+    LIST.write_text(listed())
