@@ -1,11 +1,13 @@
-"""Refuse an update that changes an answer which cannot be changed. Copier runs it before anything is written.
+"""Refuse an update that changes an answer which cannot be changed.
 
-    python check_answers.py archetype=game env_name=my_env
+    python check_answers.py [--after-update] archetype=game env_name=my_env
 
-Copier alone would change the answers file, keep the old files beside the new, and exit with 0. It runs with Copier's
-own interpreter, which has PyYAML.
+Copier runs it twice (see copier.yml): before anything is written, with the answers of the command line, and after the
+update, with those given at a prompt too. Copier alone would change the answers file, keep the old files beside the new,
+and exit with 0. It runs with Copier's own interpreter, which has PyYAML.
 """
 
+import subprocess
 import sys
 import textwrap
 from pathlib import Path
@@ -20,13 +22,24 @@ REASONS = {
 }
 
 
+def answers_before(after_update: bool) -> dict[str, str]:
+    """The answers that the environment was last generated with."""
+    if not after_update:
+        return yaml.safe_load(Path(".copier-answers.yml").read_text(encoding="utf-8")) or {}
+    committed = ["git", "show", "HEAD:./.copier-answers.yml"]
+    return yaml.safe_load(subprocess.run(committed, capture_output=True, check=True).stdout) or {}
+
+
 def main() -> None:
-    answers = yaml.safe_load(Path(".copier-answers.yml").read_text(encoding="utf-8")) or {}
+    after_update = "--after-update" in sys.argv
+    before = answers_before(after_update)
     for argument in sys.argv[1:]:
         name, _, value = argument.partition("=")
-        before = answers.get(name)
-        if before is not None and before != value:
-            text = f"{name} cannot be changed from '{before}' to '{value}': {REASONS[name]} Nothing has been changed."
+        if value and name in before and before[name] != value:
+            text = f"{name} cannot be changed from '{before[name]}' to '{value}': {REASONS[name]} "
+            text += (
+                "To take this update back: git reset --hard && git clean -fd" if after_update else "Nothing changed."
+            )
             print("\n" + textwrap.fill(text, 100), file=sys.stderr)
             sys.exit(1)
 

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tomllib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -167,7 +168,7 @@ def test_every_question_has_a_default_and_a_help() -> None:
         ("--", "my_env"),
         ("spiel-für-zwei", "spiel_f_r_zwei"),
         ("x" * 60, "my_env"),
-        (".", "my_env"),
+        (".", "here"),
     ],
 )
 def test_the_defaults_work_in_every_destination(
@@ -204,6 +205,11 @@ def test_a_destination_called_nemo_gym_does_not_hide_the_package(template: Templ
         ("env_name=json", "try 'json_env'"),
         ("env_name=" + "a" * 41, "40 is the most"),
         ("env_name=a\nb", "lower-case letters"),
+        ("env_name=my_env\n", "lower-case letters"),  # `$` matches before a line break at the end
+        ("env_name=yes", "try 'yes_env'"),  # YAML 1.1 reads a bool
+        ("env_name=pipes", "try 'pipes_env'"),  # in the standard library up to 3.12
+        ("env_name=ruff", "try 'ruff_env'"),  # the project would depend on itself
+        ("env_name=nemo__gym_", "try 'nemo__gym__env'"),  # the project would be called nemo-gym
         ("hf_space_port=80", "1024 to 65535"),
         ("hf_space_port=0", "1024 to 65535"),
         ("hf_space_port=70000", "1024 to 65535"),
@@ -211,20 +217,29 @@ def test_a_destination_called_nemo_gym_does_not_hide_the_package(template: Templ
         ("hf_space_port=many", "invalid literal for int"),
         ("description= ", "may not be empty"),
         ("description=two\nlines", "One line"),
+        ("description=\u007f", "control characters"),  # TOML and YAML know no way to hold it raw
+        ("description=a\u2028b", "One line"),
         ("description=" + "d" * 301, "300 is the most"),
         ("user_name=", "1 to 100 characters"),
         ("user_name=two\nlines", "one line"),
+        ("user_name=Ada\u0085", "control characters"),
         ("archetype=board_game", "archetype"),
     ],
     ids=lambda value: repr(value)[:40],
 )
 def test_a_bad_answer_is_refused_with_what_would_do(template: Template, tmp_path: Path, answer: str, says: str) -> None:
-    command = [*copier(), "copy", "--trust", "--defaults", "--skip-tasks", "-d", answer, template.path, "my_env"]
-    done = run(*command, cwd=tmp_path)
-    assert done.returncode != 0
-    # At a prompt Copier shows the sentence and asks again; of an answer from the command line it makes a traceback,
-    # whose last line is the sentence.
-    assert says in done.stderr.rstrip().splitlines()[-1]
+    name, value = answer.split("=", 1)
+    with pytest.raises(ValueError, match=re.escape(says)):
+        render(template, tmp_path / "my_env", **{name: value})
+    assert not (tmp_path / "my_env").exists()
+
+
+def test_a_bad_answer_from_the_command_line_ends_with_what_would_do(template: Template, tmp_path: Path) -> None:
+    """At a prompt Copier shows the sentence and asks again; of `-d` it makes a traceback, whose last line it is."""
+    command = [*copier(), "copy", "--trust", "--defaults", "--skip-tasks", "-d", "env_name=json"]
+    done = run(*command, template.path, "my_env", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "try 'json_env'" in done.stderr.rstrip().splitlines()[-1]
     assert not (tmp_path / "my_env").exists()
 
 
@@ -232,9 +247,7 @@ def test_names_that_hide_a_module_are_reserved() -> None:
     environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROOT))
     module: Any = environment.get_template("includes/reserved_names.jinja").module
     reserved = set(module.reserved_names)
-    # NeMo Gym does not run on Windows; IDLE's own modules are none that a program imports.
-    elsewhere = {"msvcrt", "nt", "nturl2path", "winreg", "winsound", "idlelib"}
-    standard_library = {name for name in sys.stdlib_module_names if not name.startswith("_")} - elsewhere
+    standard_library = {name for name in sys.stdlib_module_names if not name.startswith("_")}
     own = {path.name.removesuffix(".py") for path in (ROOT / "template").iterdir() if "{" not in path.name}
     own = {name for name in own if name.isidentifier()}
     for names in (standard_library, set(map(str.lower, keyword.kwlist)), set(keyword.softkwlist) - {"_"}, own):
@@ -248,18 +261,22 @@ def test_files_of_ones_own_are_not_overwritten_silently(template: Template, tmp_
     folder = tmp_path / "my_env"
     folder.mkdir()
     (folder / "server.py").write_text("mine\n")
-    command = [*copier(), "copy", "--trust", "--skip-tasks", "-d", "env_name=my_env", template.path, "my_env"]
+    # With --defaults, for without it Copier already stops at the first question.
+    command = [*copier(), "copy", "--trust", "--skip-tasks", "--defaults", template.path, "my_env"]
     done = subprocess.run(
         list(map(str, command)), cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     assert (folder / "server.py").read_text() == "mine\n"
-    assert done.returncode != 0
+    assert done.returncode == 1
+    assert done.stderr.rstrip().endswith("Consider using `--overwrite`")
 
 
-def test_a_destination_that_is_a_file_is_refused(template: Template, tmp_path: Path) -> None:
+@pytest.mark.parametrize("destination", ["my_env", "my_env/below"])
+def test_a_destination_at_or_below_a_file_is_refused(template: Template, tmp_path: Path, destination: str) -> None:
+    """By Copier's own error, which is a traceback (9.19): the template has no say before it."""
     (tmp_path / "my_env").write_text("mine\n")
-    done = run(*copier(), "copy", "--trust", "--defaults", "--skip-tasks", template.path, "my_env", cwd=tmp_path)
-    assert done.returncode != 0
+    with pytest.raises(NotADirectoryError), warnings.catch_warnings(action="ignore"):
+        render(template, tmp_path / destination)
     assert (tmp_path / "my_env").read_text() == "mine\n"
 
 

@@ -397,7 +397,7 @@ def spoil(project: Project, releases: Releases, how: str) -> None:
         ("edited_answers", ""),
         ("lost_commit", "v9.9.9"),
         ("invalid_answer", "1024 to 65535"),
-        ("moved_template", "nemo-env-template"),
+        ("moved_template", "only supported in git-tracked templates"),
         ("old_copier", "99.0.0"),
     ],
 )
