@@ -25,7 +25,7 @@ def test_the_templates_files_are_as_the_template_has_them() -> None:
             missing.append(name)
         elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
             edited.append(name)
-    assert (edited, missing) == ([], [])
+    assert not edited and not missing, f"edited: {', '.join(edited) or 'none'}; missing: {', '.join(missing) or 'none'}"
 
 
 def test_no_conflict_is_left_open() -> None:

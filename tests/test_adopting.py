@@ -1,0 +1,208 @@
+"""docs/adopting.md, followed with a small environment that was written by hand after the seed document."""
+
+import os
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from generated import ROOT, Environment, Template, as_on_github, run, run_ok
+
+PAGE = (ROOT / "docs" / "adopting.md").read_text(encoding="utf-8")
+
+TOOL_BODY = """\
+        game.tries += 1
+        if body.number == game.secret:
+            game.found = True
+            return ToolResponse(output=f"Yes, it is {game.secret}.")
+        return ToolResponse(output="higher" if body.number < game.secret else "lower")
+"""
+
+HAND_MADE = f"""\
+from typing import Any, Dict
+
+from fastapi import FastAPI, Request
+from nemo_gym.base_resources_server import (
+    BaseResourcesServerConfig, BaseSeedSessionRequest, BaseSeedSessionResponse, BaseVerifyRequest, BaseVerifyResponse,
+    SimpleResourcesServer,
+)
+from nemo_gym.server_utils import SESSION_ID_KEY
+from pydantic import BaseModel, Field
+
+from number_game import NumberGame
+
+
+class MyConfig(BaseResourcesServerConfig):
+    pass
+
+
+class GuessReq(BaseModel):
+    number: int
+
+
+class ToolResponse(BaseModel):
+    output: str
+
+
+class MyVerifyRequest(BaseVerifyRequest):
+    ground_truth: list = []
+
+
+class MyResourcesServer(SimpleResourcesServer):
+    config: MyConfig
+    sessions: Dict[str, Dict[str, Any]] = Field(default_factory=dict)
+
+    def setup_webserver(self) -> FastAPI:
+        app = super().setup_webserver()
+        app.post("/guess")(self.guess)
+        return app
+
+    async def seed_session(self, body: BaseSeedSessionRequest) -> BaseSeedSessionResponse:
+        return BaseSeedSessionResponse()
+
+    def _sess(self, request: Request) -> Dict[str, Any]:
+        sid = request.session[SESSION_ID_KEY]
+        if sid not in self.sessions:
+            self.sessions[sid] = {{"game": NumberGame(7)}}
+        return self.sessions[sid]
+
+    async def guess(self, body: GuessReq, request: Request) -> ToolResponse:
+        game = self._sess(request)["game"]
+{TOOL_BODY}
+    async def verify(self, body: MyVerifyRequest) -> BaseVerifyResponse:
+        expected = body.ground_truth[0].get("expected_output", "") if body.ground_truth else ""
+        outputs = [item.output for item in body.response.output if item.type == "function_call_output"]
+        return BaseVerifyResponse(**body.model_dump(), reward=float(any(expected in output for output in outputs)))
+
+
+if __name__ == "__main__":
+    MyResourcesServer.run_webserver()
+"""
+
+DOMAIN = '''\
+"""Guess a number from 1 to 20."""
+
+
+class NumberGame:
+    def __init__(self, secret: int) -> None:
+        self.secret = secret
+        self.tries = 0
+        self.found = False
+'''
+
+TASKS = '''
+
+def tasks() -> dict[str, list[dict[str, str]]]:
+    """One task per number."""
+    splits = {"train": range(1, 9), "validation": range(9, 15), "example": range(15, 20), "demo": [20]}
+    return {split: [_task(number) for number in numbers] for split, numbers in splits.items()}
+
+
+def _task(number: int) -> dict[str, str]:
+    return {
+        "task_id": f"number-{number}",
+        "prompt": "Find my number between 1 and 20 with the tool guess.",
+        "expected_output": f"Yes, it is {number}.",
+    }
+'''
+
+PLAYER = '''\
+"""Halves the range."""
+
+
+def play(row):
+    low, high = 1, 20
+    while True:
+        number = (low + high) // 2
+        answer = yield "guess", {"number": number}
+        if answer == "higher":
+            low = number + 1
+        elif answer == "lower":
+            high = number - 1
+        else:
+            return
+'''
+
+
+def steps() -> list[str]:
+    """The page's blocks of commands, in order."""
+    return [re.sub("^   ", "", block, flags=re.M) for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)]
+
+
+@pytest.mark.parametrize("environment", ["0.4"], indirect=True)
+def test_a_hand_made_environment_keeps_its_tool_bodies(
+    template: Template, environment: Environment, tmp_path: Path
+) -> None:
+    folder = tmp_path / "number_game"
+    (folder / "configs").mkdir(parents=True)
+    for name, text in {
+        "server.py": HAND_MADE,
+        "number_game.py": DOMAIN,
+        "__init__.py": "",
+        "rollout.py": "import requests\n",
+        "pyproject.toml": '[project]\nname = "number-game"\n',
+        "README.md": "# Numbers\n",
+        "Dockerfile": "FROM python:3.12\n",
+        "configs/number_game.yaml": "number_game_resources_server: {}\n",
+    }.items():
+        (folder / name).write_text(text)
+    git = {f"GIT_{who}_{what}": "test@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # where Copier is
+    env = as_on_github(template, tmp_path) | git | {"PATH": path}
+    run_ok("git", "init", "-q", cwd=folder)
+    run_ok("git", "add", "-A", cwd=folder)
+    run_ok("git", "commit", "-qm", "By hand", cwd=folder, **env)
+
+    make_room, generate, check = steps()
+    run_ok("bash", "-ec", make_room, cwd=folder, **env)
+    command = generate.strip().replace("env_name=my_env", "env_name=number_game") + " --defaults"
+    run_ok("bash", "-ec", command, cwd=folder, **env)
+
+    # Step 3: the tool's body moves over as it is.
+    server = (folder / "server.py").read_text()
+    for sample, own in (
+        (WORD, NUMBER),
+        ("        return ToolResponse(output=game.guess(body.word))\n", TOOL_BODY),
+        ("WordleGame(str(expected_output(row)))", "NumberGame(int(str(expected_output(row))[11:-1]))"),
+        ("episode.solved", "episode.found"),
+        ("len(episode.guesses)", "episode.tries"),
+        ("from wordle import WordleGame", "from number_game import NumberGame"),
+        ("WordleGame", "NumberGame"),
+    ):
+        assert sample in server, sample
+        server = server.replace(sample, own)
+    (folder / "server.py").write_text(server)
+    # Step 4: the domain in place of the sample's.
+    (folder / "number_game.py").write_text(DOMAIN + TASKS)
+    (folder / "policy.py").write_text(PLAYER)
+    make_data = (folder / "make_data.py").read_text()
+    (folder / "make_data.py").write_text(make_data.replace("from wordle import", "from number_game import"))
+    for sample in ("wordle.py", "tests/test_wordle.py"):
+        (folder / sample).unlink()
+    cases = (folder / "tests" / "verifier_cases.jsonl").read_text().splitlines(keepends=True)
+    own_cases = "".join(in_numbers(case) for case in cases if "after the last try" not in case)
+    (folder / "tests" / "verifier_cases.jsonl").write_text(own_cases)
+
+    # Step 5, with the virtual environment of one that was generated in full.
+    assert "uv sync" in check
+    (folder / ".venv").symlink_to(environment.path / ".venv")
+    for line in check.strip().splitlines()[1:]:
+        command = line.replace("uv run ", ".venv/bin/")
+        done = run("bash", "-ec", command, cwd=folder, **env | environment.environ())
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert TOOL_BODY in (folder / "server.py").read_text()
+    assert not (folder / "server_before.py").exists()
+    won = run_ok(environment.python, "rollout.py", cwd=folder, **environment.environ())
+    assert won.rstrip().endswith("Reward: 1")
+
+
+WORD = "    word: str = Field(description=\"An English word with five letters, as 'crane'.\")\n"
+NUMBER = '    number: int = Field(description="A number from 1 to 20.")\n'
+
+
+def in_numbers(case: str) -> str:
+    """A verifier case of the sample, in terms of the number game."""
+    case = case.replace('"crane"', '"Yes, it is 7."').replace('"cranes"', '"no number"')
+    for word, number in (("crane", 7), ("slate", 10), ("about", 3)):
+        case = case.replace(f'{{\\"word\\": \\"{word}\\"}}', f'{{\\"number\\": {number}}}')
+    return case.replace('"five letters"', '"ground_truth"')
