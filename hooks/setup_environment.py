@@ -22,7 +22,8 @@ from typing import NamedTuple, NoReturn
 
 NEWEST = ">=3.13.14,<3.14"
 """The Pythons on which NeMo Gym 0.7 runs. From 3.12 on below, it is 0.4."""
-PROBE = "import sys; print(sys.executable, *sys.version_info[:3], sep='\\n')"
+# `uvx copier` and `uv run` put a virtual environment on PATH that does not last: take what it was made from.
+PROBE = "import sys; print(getattr(sys, '_base_executable', sys.executable), *sys.version_info[:3], sep='\\n')"
 PROBE_SECONDS = 20
 DOWNLOAD_SECONDS = 300
 
@@ -43,11 +44,25 @@ class Python(NamedTuple):
 
 
 class SetupFailed(Exception):
-    """The message is the paragraph that the user reads."""
+    """The paragraph that the user reads, and the commands with which to go on by hand where it does not name them."""
+
+    def __init__(self, reason: str, *by_hand: str) -> None:
+        super().__init__(reason)
+        self.by_hand = by_hand
 
 
 def say(text: str) -> None:
     print(text, flush=True)
+
+
+def steps(*commands: str) -> str:
+    """Commands to type, one a line and never wrapped, from the folder in which the user's shell stands."""
+    # Copier changes its own working directory; PWD is still the shell's.
+    folder = os.path.relpath(Path.cwd(), os.path.realpath(os.environ.get("PWD", ".")))
+    if folder.startswith(".."):
+        folder = str(Path.cwd())
+    enter = [] if folder == "." else [f"cd {shlex.quote(folder)}"]
+    return "\n".join(f"  {command}" for command in [*enter, *commands])
 
 
 def user_environ() -> dict[str, str]:
@@ -66,9 +81,17 @@ def find_uv() -> str:
         if name and os.access(name, os.X_OK):
             return name
     raise SetupFailed(
-        "uv is not installed, and the environment is made with it. Get it with `pip install uv` (or see "
-        "https://docs.astral.sh/uv), then go on by hand in the new folder: `uv sync`."
+        "uv is not installed, and the environment is made with it. Get it with pip, as below, or see "
+        "https://docs.astral.sh/uv.",
+        "pip install uv",
+        "uv sync",
     )
+
+
+def typed(uv: str) -> str:
+    """uv as the user has to type it: by its path where it is not the one on PATH."""
+    on_path = shutil.which("uv")
+    return "uv" if on_path and os.path.samefile(on_path, uv) else shlex.quote(uv)
 
 
 # ---------------------------------------------------------------------------------------------------- interpreter
@@ -76,19 +99,31 @@ def find_uv() -> str:
 
 def find_python(uv: str) -> Python:
     """The newest interpreter that NeMo Gym takes, downloaded by uv if need be and possible."""
-    found = sorted(set(filter(None, map(probe, candidates(uv)))))
-    if (not found or found[-1].nemo_gym != "0.7") and may_download():
+    found = [python for python in map(probe, dict.fromkeys(candidates(uv))) if python is not None]
+    # Of equal versions the first: uv's own choice, then PATH.
+    best = max(found, key=lambda python: python.version, default=None)
+    if (best is None or best.nemo_gym != "0.7") and may_download():
         say(f"      No Python {NEWEST} here: asking uv to download one ...")
         downloaded = download(uv)
         if downloaded is not None:
             return downloaded
         say("      uv could not download one.")
-    if found:
-        return found[-1]
+    if best is not None:
+        return best
     raise SetupFailed(
         "No Python that NeMo Gym runs on was found: it needs 3.13 (3.13.14 or later), or 3.12. Install one, for "
-        "instance with `uv python install 3.13`, then go on by hand in the new folder: `uv sync --python PATH`."
+        "instance with uv, as below.",
+        f"{typed(uv)} python install 3.13",
+        f"{typed(uv)} sync --python 3.13",
     )
+
+
+def find_chosen(uv: str, wanted: str) -> Python | None:
+    """What UV_PYTHON, a path or a version, stands for; None if uv has to see to it."""
+    if os.sep in wanted:
+        return probe(wanted)
+    done = ask(uv, "python", "find", "--system", "--no-python-downloads", wanted)
+    return probe(done.stdout.strip()) if done is not None and done.returncode == 0 else None
 
 
 def candidates(uv: str) -> Iterator[str]:
@@ -132,7 +167,7 @@ def ask(*command: str) -> "subprocess.CompletedProcess[str] | None":
 
 def may_download() -> bool:
     never = os.environ.get("UV_PYTHON_DOWNLOADS", "").lower() in ("never", "manual", "false")
-    return not never and os.environ.get("UV_OFFLINE", "").lower() not in ("1", "true")
+    return not never and os.environ.get("UV_OFFLINE", "").lower() in ("", "0", "false", "no", "off", "n", "f")
 
 
 def download(uv: str) -> Python | None:
@@ -141,7 +176,7 @@ def download(uv: str) -> Python | None:
     environ = user_environ() | {"UV_HTTP_RETRIES": os.environ.get("UV_HTTP_RETRIES", "1")}
     try:
         command = [uv, "python", "install", NEWEST]
-        done = subprocess.run(command, env=environ, stderr=subprocess.DEVNULL, timeout=DOWNLOAD_SECONDS, check=False)
+        done = subprocess.run(command, env=environ, timeout=DOWNLOAD_SECONDS, check=False)
     except subprocess.TimeoutExpired:
         return None
     if done.returncode != 0:
@@ -159,7 +194,8 @@ def sync(uv: str, python: str) -> None:
     if subprocess.run(command, env=user_environ(), check=False).returncode != 0:
         raise SetupFailed(
             "`uv sync` failed; what it said stands above. Most often the network or a package index could not be "
-            f"reached. Then go on by hand in the new folder: `{shlex.join(['uv', *command[1:]])}`."
+            "reached: try again when it can.",
+            f"{typed(uv)} {shlex.join(command[1:])}",
         )
 
 
@@ -167,13 +203,13 @@ def import_gate(uv: str, class_name: str) -> None:
     """Import the server, as `python server.py` does first."""
     code = f"import os; os.environ.setdefault('E2B_API_KEY','x'); from server import {class_name}"
     command = [uv, "run", "--no-sync", "python", "-c", code]
-    done = subprocess.run(command, env=user_environ(), capture_output=True, text=True, check=False)
+    done = subprocess.run(command, env=user_environ(), capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         error = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         print(textwrap.indent(error, "      "), file=sys.stderr)
         raise SetupFailed(
-            "server.py could not be imported; the error stands above. Mend it, then try again in the new folder: "
-            f'`uv run python -c "from server import {class_name}"`.'
+            "server.py could not be imported; the error stands above. Mend it, then try again.",
+            f'{typed(uv)} run python -c "from server import {class_name}"',
         )
 
 
@@ -188,7 +224,7 @@ def set_up(class_name: str, after_update: bool) -> None:
     chosen = os.environ.get("UV_PYTHON")
     python = None if chosen else find_python(uv)
     if python is None:
-        python = probe(chosen or "") or None
+        python = find_chosen(uv, chosen or "")
         say(f"      {chosen}, as UV_PYTHON says" + (f": NeMo Gym {python.nemo_gym}" if python else ""))
     else:
         say(f"      {python.name} ({python.path}): NeMo Gym {python.nemo_gym}")
@@ -222,12 +258,7 @@ def say_what_is_next(uv: str, python: Python | None) -> None:
             "\nNeMo Gym's own commands (gym, ng_run) make virtual environments and look for this Python on PATH:\n"
             f'  export PATH="{Path(python.path).parent}:$PATH"'
         )
-    # Copier changes its own working directory; PWD is still the shell's.
-    folder = os.path.relpath(Path.cwd(), os.environ.get("PWD", "."))
-    if folder.startswith(".."):
-        folder = str(Path.cwd())
-    enter = [] if folder == "." else [f"cd {shlex.quote(folder)}"]
-    say("\nReady. Play a first episode:\n" + "\n".join(f"  {step}" for step in [*enter, "uv run python rollout.py"]))
+    say("\nReady. Play a first episode:\n" + steps(f"{typed(uv)} run python rollout.py"))
 
 
 def uv_finds(uv: str, python: Python) -> bool:
@@ -236,30 +267,39 @@ def uv_finds(uv: str, python: Python) -> bool:
     return done is not None and done.returncode == 0
 
 
-def fail(reason: str, keep: bool) -> NoReturn:
-    """Say why, and end with a status that is not 0.
+def fail(failure: SetupFailed, copier: int | None) -> NoReturn:
+    """Say why, and end with a status that is not 0. `copier` is the process that would remove the files, if one would.
 
     A task that fails makes Copier delete the folder that it has created. So, to keep the files, Copier is interrupted
     instead, as by Ctrl+C: then it removes its temporary files only, and exits with 1. Where it ignores that (a
     background job of a shell that is not interactive), it is terminated.
     """
-    note = " The generated files stay as they are; Copier stops here." if keep else ""
-    print("\n" + textwrap.fill(reason + note, 100, break_on_hyphens=False, break_long_words=False), file=sys.stderr)
-    sys.stderr.flush()
-    if keep:
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(os.getppid(), signal_number)
-            time.sleep(2)
+    reason, by_hand = str(failure), ""
+    if failure.by_hand:
+        reason += " The generated files stay as they are" + ("; Copier stops here." if copier else ".")
+        by_hand = f"\nGo on by hand:\n{steps(*failure.by_hand)}"
+    reason = textwrap.fill(reason, 100, break_on_hyphens=False, break_long_words=False)
+    print(f"\n{reason}{by_hand}", file=sys.stderr, flush=True)
+    for signal_number in (signal.SIGINT, signal.SIGTERM):
+        # When Copier has gone, this process has another parent, which is not ours to stop.
+        if copier is not None and os.getppid() == copier:
+            os.kill(copier, signal_number)
+            deadline = time.monotonic() + 3
+            while os.getppid() == copier and time.monotonic() < deadline:
+                time.sleep(0.1)
     sys.exit(1)
 
 
 def main() -> None:
     class_name, *flags = sys.argv[1:]
-    keep = "--keep-on-failure" in flags
+    copier = os.getppid() if "--keep-on-failure" in flags else None
     try:
-        set_up(class_name, after_update="--after-update" in flags)
-    except SetupFailed as failure:
-        fail(str(failure), keep)
+        try:
+            set_up(class_name, after_update="--after-update" in flags)
+        except SetupFailed as failure:
+            fail(failure, copier)
+        except OSError as error:  # above all a uv that is not for this machine
+            fail(SetupFailed(f"A program could not be run: {error}.", "uv sync"), copier)
     except KeyboardInterrupt:
         sys.exit(130)
 
