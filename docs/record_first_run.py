@@ -1,8 +1,8 @@
 """Draw docs/first-run.svg, the README's picture, from a real first run.
 
-    uv run --with rich python docs/record_first_run.py [TEMPLATE]
+    uv run --with rich python docs/record_first_run.py
 
-TEMPLATE is what to copy from (default: this repository). Lists of files and packages are shortened to three lines.
+It is generated from the last commit. Lists of files and packages are shortened to three lines.
 """
 
 import os
@@ -19,6 +19,7 @@ from rich.text import Text
 
 ROOT = Path(__file__).resolve().parents[1]
 COLUMNS, LIST_LINES = 100, 3
+RELEASE = "v0.1.0"
 SHOWN = "uvx copier copy --trust --defaults gh:org/nemo-env-template my_env"
 
 
@@ -47,10 +48,8 @@ def final_lines(shown: str) -> list[str]:
     lines: list[str] = []
     for line in shown.replace("\r\n", "\n").split("\n"):
         text = re.sub(r"\x1b\[\??[0-9;]*[A-KSTfhlnsu]", "\r", line).rstrip("\r").rsplit("\r", 1)[-1]
-        plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
-        if "/tmp/" in plain or "/home/" in plain or "/root/" in plain:
-            text = re.sub(r"\S*/(?=[\w.-]+)", "", text)
-        lines.append(text)
+        # Programs by their names: where they lie on this machine says nothing to a reader.
+        lines.append(re.sub(r"(?<![\w.])/(?:[^\s/']+/)+", "", text))
     return lines
 
 
@@ -75,11 +74,13 @@ def shortened(lines: list[str]) -> list[str]:
 
 
 def main() -> None:
-    template = sys.argv[1] if len(sys.argv) > 1 else str(ROOT)
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        copy = ["uvx", "copier", "copy", "--trust", "--defaults", "--vcs-ref", "HEAD", template, "my_env"]
+        template = folder / "nemo-env-template"
+        subprocess.run(["git", "clone", "-q", ROOT, template], check=True)
+        subprocess.run(["git", "tag", RELEASE], cwd=template, check=True)
+        copy = ["uvx", "copier", "copy", "--trust", "--defaults", str(template), "my_env"]
         for prompt, command, cwd in (
             (SHOWN, copy, folder),
             ("cd my_env && uv run python rollout.py", shlex.split("uv run python rollout.py"), folder / "my_env"),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from generated import Environment, run, run_ok
+from generated import LINES, Environment, run, run_ok
 
 GATE = "import os; os.environ.setdefault('E2B_API_KEY','x'); from server import MyEnvResourcesServer"
 
@@ -127,6 +127,8 @@ def test_a_stale_row_fails_its_checks(environment: Environment) -> None:
         rows.write_text(before, encoding="utf-8")
 
 
+# Either line would do: what is tested is the tests.
+@pytest.mark.parametrize("environment", LINES[:1], indirect=True)
 @pytest.mark.parametrize(
     ("old", "new", "failing"),
     [

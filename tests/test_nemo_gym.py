@@ -153,7 +153,7 @@ def test_ng_run_and_ng_collect_rollouts(
 
 
 @only_on_0_7
-@pytest.mark.parametrize("model_type", MODEL_TYPES)
+@pytest.mark.parametrize("model_type", MODEL_TYPES if "FULL" in os.environ else ["vllm_model"])
 def test_gym_eval_run_of_the_validation_split(
     environment: Environment, policy: tuple[str, Path], shared_venv: list[str], model_type: str
 ) -> None:
