@@ -67,7 +67,9 @@ def steps(*commands: str) -> str:
 
 def user_environ() -> dict[str, str]:
     """The environment without that of Copier's own interpreter, which is nothing to the new project."""
-    return {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME")}
+    # The last is how `python -m uv` tells the uv of its children which interpreter to install into.
+    not_ours = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_INTERNAL__PARENT_INTERPRETER")
+    return {key: value for key, value in os.environ.items() if key not in not_ours}
 
 
 # ------------------------------------------------------------------------------------------------------------- uv

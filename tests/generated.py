@@ -41,7 +41,9 @@ def user_environ() -> dict[str, str]:
     """This process's environment, without the virtual environment that the tests run in."""
     venv_bin = os.path.dirname(sys.executable)
     paths = [path for path in os.environ["PATH"].split(os.pathsep) if path != venv_bin]
-    kept = {key: value for key, value in os.environ.items() if key not in ("VIRTUAL_ENV", "UV_PYTHON", "PYTHONPATH")}
+    # `python -m uv run` tells the uv of its children to install into the interpreter that it was started with.
+    ours = ("VIRTUAL_ENV", "UV", "UV_PYTHON", "UV_INTERNAL__PARENT_INTERPRETER", "PYTHONPATH")
+    kept = {key: value for key, value in os.environ.items() if key not in ours}
     return kept | {"PATH": os.pathsep.join(paths)}
 
 
