@@ -203,16 +203,20 @@ def test_a_users_work_survives_two_releases(
         'app.post("/guess_word")(self.guess_word)\n        app.post("/give_up")(self.give_up)\n',
     )
     project.edit("server.py", GUESS, FILLED_IN)
-    # A replaced domain, with own words, rows, tests and player.
-    project.edit("wordle.py", "MAX_GUESSES = 6", "MAX_GUESSES = 7")
-    project.edit("wordle.py", "call the tool guess with", "call the tool guess_word with")
+    # The sample domain replaced by a module of another name, with own words, rows, tests and player.
+    domain = project.read("wordle.py").replace("MAX_GUESSES = 6", "MAX_GUESSES = 7")
+    project.file("puzzle.py").write_text(domain.replace("the tool guess with", "the tool guess_word with"))
+    tests = project.read("tests/test_wordle.py").replace("6 tries", "7 tries").replace("of 6", "of 7")
+    project.file("tests/test_puzzle.py").write_text(tests.replace("import wordle", "import puzzle as wordle"))
+    project.edit("tests/test_puzzle.py", "from wordle import", "from puzzle import")
+    for name in ("wordle.py", "tests/test_wordle.py"):
+        project.file(name).unlink()
+    for name in ("server.py", "make_data.py", "policy.py"):
+        project.edit(name, "from wordle import", "from puzzle import")
     project.edit("policy.py", 'yield "guess"', 'yield "guess_word"')
     cases = project.read("tests/verifier_cases.jsonl").replace('"name": "guess"', '"name": "guess_word"')
     cases = "".join(line + "\n" for line in cases.splitlines() if "after the last try" not in line)
     project.file("tests/verifier_cases.jsonl").write_text(cases)
-    tests = project.read("tests/test_wordle.py")
-    project.file("tests/test_wordle.py").write_text(tests.replace("6 tries", "7 tries").replace("of 6", "of 7"))
-    project.file("tests/test_mine.py").write_text("def test_mine() -> None:\n    assert 7 == 7\n")
     # Own dependency, README section, settings; a sample file deleted.
     project.edit("pyproject.toml", '  "rich>=13.0",\n', '  "rich>=13.0",\n  "packaging>=24.0",\n')
     project.edit("README.md", "## Files\n", "## My own section\n\nMine.\n\n## Files\n")
@@ -235,8 +239,10 @@ def test_a_users_work_survives_two_releases(
 
     assert not [line for line in project.changed() if line.startswith(("UU", "AA", "DU", "UD"))]
     after = project.tree()
-    for name in [*USERS_OWN, "tests/test_mine.py", *(name for name in mine if name.startswith("data/"))]:
+    own = ["puzzle.py", "policy.py", "tests/test_puzzle.py", "tests/verifier_cases.jsonl"]
+    for name in [*own, *(name for name in mine if name.startswith("data/"))]:
         assert after[name] == mine[name], name
+    assert not {"wordle.py", "tests/test_wordle.py"} & set(after)
     server = project.read("server.py")
     for text in (
         "guess_word",
