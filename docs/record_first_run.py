@@ -49,7 +49,7 @@ def final_lines(shown: str) -> list[str]:
     for line in shown.replace("\r\n", "\n").split("\n"):
         text = re.sub(r"\x1b\[\??[0-9;]*[A-KSTfhlnsu]", "\r", line).rstrip("\r").rsplit("\r", 1)[-1]
         # Programs by their names: where they lie on this machine says nothing to a reader.
-        lines.append(re.sub(r"(?<![\w.])/(?:[^\s/']+/)+", "", text))
+        lines.append(re.sub(r"(?:(?<![\w.])|(?<=\dm))/(?:[^\s/']+/)+", "", text))
     return lines
 
 
