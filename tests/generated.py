@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -132,6 +133,7 @@ def generate(template: Template, folder: Path, line: str, interpreter: Path, *an
     return environment
 
 
+@cache  # It takes a second or two.
 def interpreter_for(line: str) -> Path:
     """An interpreter that gives the wanted NeMo Gym line: from uv, PATH or pyenv."""
     wanted = PYTHON_OF_LINE[line]

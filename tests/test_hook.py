@@ -14,16 +14,13 @@ import stat
 import subprocess
 import sys
 import time
-from functools import cache
 from pathlib import Path
 
-import generated
 import pytest
-from generated import ROOT, copier, run, user_environ
+from generated import ROOT, copier, interpreter_for, run, user_environ
 
 Done = subprocess.CompletedProcess[str]
 
-interpreter_for = cache(generated.interpreter_for)  # It takes a second or two.
 HOOK = ROOT / "hooks" / "setup_environment.py"
 UV = """#!/bin/sh
 echo "$@" >> "{log}"

@@ -42,12 +42,11 @@ class Session:
 class Ended:
     """What is kept of a session that has ended: its verdict, so that `/verify` answers the same again."""
 
-    __slots__ = ("cookie_header", "reason", "verdict")
+    __slots__ = ("reason", "verdict")
 
-    def __init__(self, reason: str, verdict: Verdict | None, cookie_header: tuple[bytes, bytes] | None) -> None:
+    def __init__(self, reason: str, verdict: Verdict | None) -> None:
         self.reason = reason
         self.verdict = verdict
-        self.cookie_header = cookie_header
 
 
 class SessionStore:
@@ -163,7 +162,7 @@ class SessionStore:
         """End a session, if it is open, and remember that it has ended. A second call changes nothing."""
         session = self._open.pop(session_id, None)
         if session_id not in self._ended:
-            self._ended[session_id] = Ended(reason, verdict, session.cookie_header if session else None)
+            self._ended[session_id] = Ended(reason, verdict)
             while len(self._ended) > self._remember:
                 self._ended.popitem(last=False)
         if session is not None:
