@@ -4,6 +4,7 @@
 - `server`    the resources server: seed, tools, verify, close
 - `sessions`  one episode per cookie: made from its row, one call at a time, always ended
 - `http`      the ASGI middleware: cookie, API key, size limit, last line of defence
+- `limits`    how many requests a caller may make per second
 - `tools`     the route of a tool: arguments in, text out, with a time limit; and its schema
 - `grading`   ground truth, verdicts, and the grade of a bare transcript
 - `data`      writes and checks the task rows

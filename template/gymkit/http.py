@@ -9,18 +9,22 @@ time of a call. Cancellation is had where a tool runs long, in `gymkit.tools`.
 import hmac
 import json
 import logging
+import math
 from collections.abc import Iterable
 
 from nemo_gym.server_utils import SESSION_ID_KEY
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gymkit.limits import RateLimit
 from gymkit.sessions import Session, SessionStore
 
 log = logging.getLogger("gymkit")
 
 PUBLIC_PATHS = frozenset({"/health", "/healthz", "/livez", "/readyz"})
 """What answers without the API key."""
+WRONG_KEYS_PER_SECOND = 20
+"""So many requests without the right API key are told so; further ones are sent away unread."""
 
 SESSION = "gymkit.session"
 """Where the ASGI scope holds the request's open `Session`, or None."""
@@ -55,13 +59,24 @@ class GymMiddleware:
         sessions: The sessions.
         api_key: What callers must send as `Authorization: Bearer ...`; None lets everybody in.
         max_body_bytes: A larger body gets 413, unread.
+        per_second: Requests per second that a session may make, and callers without one from the same address; None
+            sets no limit.
     """
 
-    def __init__(self, app: ASGIApp, sessions: SessionStore, api_key: str | None, max_body_bytes: int) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        sessions: SessionStore,
+        api_key: str | None,
+        max_body_bytes: int,
+        per_second: float | None = None,
+    ) -> None:
         self.app = app
         self.sessions = sessions
         self.authorization = f"Bearer {api_key}".encode() if api_key else None
         self.max_body_bytes = max_body_bytes
+        self.rate_limit = RateLimit(per_second) if per_second else None
+        self.wrong_keys = RateLimit(WRONG_KEYS_PER_SECOND)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,12 +95,23 @@ class GymMiddleware:
             elif name == b"content-length" and value.isdigit():
                 declared_length = int(value)
 
-        if not self._may_enter(scope["path"], authorization):
+        # Hugging Face asks for HEAD / to see whether a Space has started.
+        public = scope["path"] in PUBLIC_PATHS or (scope["method"], scope["path"]) == ("HEAD", "/")
+        if not public and not self._has_key(authorization):
+            seconds = self.wrong_keys.wait(_address(scope))
+            if seconds:
+                await _send_too_many(send, seconds)
+                return
             wanted = [(b"www-authenticate", b"Bearer")]
             await send_error(send, 401, "this environment wants its API key as a bearer token.", wanted)
             return
 
         session = self.sessions.find(cookie_value) if cookie_value is not None else None
+        if self.rate_limit is not None and not public:
+            seconds = self.rate_limit.wait(session.id if session is not None else _address(scope))
+            if seconds:
+                await _send_too_many(send, seconds, [] if session is None else [session.cookie_header])
+                return
         scope[COOKIE] = cookie_value
         use_session(scope, session)
 
@@ -131,15 +157,24 @@ class GymMiddleware:
                 raise
             await send_error(send_with_cookie, 500, "the environment failed; its log has the reason.")
 
-    def _may_enter(self, path: str, authorization: bytes) -> bool:
-        if self.authorization is None or path in PUBLIC_PATHS:
-            return True
-        return hmac.compare_digest(authorization, self.authorization)
+    def _has_key(self, authorization: bytes) -> bool:
+        return self.authorization is None or hmac.compare_digest(authorization, self.authorization)
 
     def _header_of_ended(self, cookie_value: str) -> tuple[bytes, bytes] | None:
         """A lost or closed session keeps its cookie, so that `/verify` can say what became of it."""
         session_id = self.sessions.signed_id(cookie_value)
         return None if session_id is None else self.sessions.cookie_header(session_id)[1]
+
+
+def _address(scope: Scope) -> str:
+    """Where a request comes from; callers behind one proxy are one."""
+    client = scope.get("client")
+    return client[0] if client else ""
+
+
+async def _send_too_many(send: Send, seconds: float, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
+    retry = (b"retry-after", str(math.ceil(seconds)).encode())
+    await send_error(send, 429, f"too many requests; the next one after {seconds:.2f} seconds.", [retry, *headers])
 
 
 def use_session(scope: Scope, session: Session | None) -> None:

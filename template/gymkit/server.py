@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import json
 import logging
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -24,6 +25,7 @@ from nemo_gym import base_resources_server as nemo
 from nemo_gym.server_utils import SESSION_ID_KEY
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from gymkit import project
 from gymkit.grading import Verdict, expected_output, grade_transcript
@@ -275,7 +277,11 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             sessions=self._sessions,
             api_key=os.environ.get("ENV_API_KEY") or None,
             max_body_bytes=self.config.max_body_bytes,
+            per_second=_number_from_environ("ENV_RATE_LIMIT"),
         )
+        origins = os.environ.get("ENV_CORS_ORIGINS", "").split()
+        if origins:
+            app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
 
     def setup_exception_middleware(self, app: FastAPI) -> None:
         """`GymMiddleware` does it."""
@@ -366,6 +372,20 @@ def _typed_seed(body: Row) -> Any:
         issue = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in issue["loc"])
         raise HTTPException(422, f"This seeds no session. {where}: {issue['msg']}") from None
+
+
+def _number_from_environ(name: str) -> float | None:
+    """A positive number from a variable; None where it is not set."""
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise SystemExit(f"{name}={text!r} is no positive number.")
+    return number
 
 
 @cache

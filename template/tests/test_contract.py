@@ -447,25 +447,6 @@ def test_the_answer_stands_in_no_prompt_and_no_schema(client: Client, rows: list
         assert not isinstance(answer, str) or answer not in shown
 
 
-# ------------------------------------------------------------------------------------------------------------ access
-
-
-def test_with_an_api_key_everything_but_health_wants_it(serve: Any, monkeypatch: Any) -> None:
-    monkeypatch.setenv("ENV_API_KEY", "sesame")
-    live = serve()
-    client = live.client()
-    server_routes = live.server.setup_webserver().routes
-    paths = {route.path for route in server_routes if "{" not in route.path} | {"/"}
-    for path in paths:
-        for method in ("GET", "POST"):
-            for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "sesame"}):
-                assert client.request(method, path, headers=header).status_code == 401, path
-    assert client.get("/health").status_code == 200
-    client.headers["Authorization"] = "Bearer sesame"
-    client.seed()
-    assert client.get("/tools").status_code == 200
-
-
 def test_health_checks_are_answered(client: Client) -> None:
     for path in ("/", "/health", "/healthz", "/livez", "/readyz"):
         assert client.get(path).json() == {"status": "ok", "environment": project.environment_name()}

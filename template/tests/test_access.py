@@ -1,0 +1,161 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""Who may call the environment, how often, from which pages; and that its log keeps secrets."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from harness import Client, LiveServer, Row, verify_body
+
+from gymkit import limits, project
+from gymkit.limits import RateLimit
+
+
+def test_with_an_api_key_everything_but_health_wants_it(serve: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ENV_API_KEY", "sesame")
+    monkeypatch.setattr("gymkit.http.WRONG_KEYS_PER_SECOND", 10_000)
+    live = serve()
+    client = live.client()
+    server_routes = live.server.setup_webserver().routes
+    paths = {route.path for route in server_routes if "{" not in route.path} | {"/"}
+    for path in paths:
+        for method in ("GET", "POST"):
+            for header in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "sesame"}):
+                assert client.request(method, path, headers=header).status_code == 401, path
+    assert client.get("/health").status_code == 200
+    assert client.head("/").status_code == 200
+    client.headers["Authorization"] = "Bearer sesame"
+    client.seed()
+    assert client.get("/tools").status_code == 200
+
+
+def test_a_flood_of_wrong_keys_is_sent_away(serve: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ENV_API_KEY", "sesame")
+    client = serve().client()
+    client.headers["Authorization"] = "Bearer guess"
+    answers = [client.get("/tools") for _ in range(200)]
+    assert {answer.status_code for answer in answers} == {401, 429}
+    assert answers[0].headers["WWW-Authenticate"] == "Bearer"
+    assert int(answers[-1].headers["Retry-After"]) >= 1
+    # Who has the key is not kept out by who has not.
+    client.headers["Authorization"] = "Bearer sesame"
+    assert client.get("/tools").status_code == 200
+
+
+def test_requests_beyond_the_limit_are_told_when_to_come_back(serve: Any, rows: list[Row], monkeypatch: Any) -> None:
+    monkeypatch.setenv("ENV_RATE_LIMIT", "5")
+    live: LiveServer = serve()
+    hasty, patient = live.client(), live.client()
+    cookie = hasty.seed(rows[0]).headers["Set-Cookie"]
+    patient.seed(rows[1])
+    answers = [hasty.post("/no_tool") for _ in range(50)]
+    assert {answer.status_code for answer in answers} == {404, 429}
+    assert answers[-1].headers["Set-Cookie"] == cookie  # or NeMo Gym 0.4's agent would lose the session
+    assert answers[-1].json()["output"].startswith("Error: too many requests")
+    assert patient.post("/no_tool").status_code == 404
+    assert hasty.get("/health").status_code == 200
+    time.sleep(float(answers[-1].headers["Retry-After"]))
+    assert hasty.post("/no_tool").status_code == 404
+
+
+def test_a_limit_holds_on_average_and_forgets_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(limits, "monotonic", lambda: now)
+    limit = RateLimit(10, remember=2)
+    passed = 0
+    for _ in range(1000):  # for ten seconds, 100 requests each
+        passed += limit.wait("a") == 0
+        now += 0.01
+    assert 105 <= passed <= 111
+    assert 0 < limit.wait("a") <= 0.1
+    for caller in ("b", "c"):
+        assert limit.wait(caller) == 0
+    assert limit.wait("a") == 0
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many", "nan", "inf"])
+def test_a_wrong_limit_is_one_clear_line(value: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "server.py"],
+        cwd=project.ROOT,
+        env=os.environ | {"ENV_RATE_LIMIT": value, "PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == f"ENV_RATE_LIMIT={value!r} is no positive number."
+    assert "Traceback" not in done.stderr
+
+
+def test_pages_of_other_origins_get_in_only_where_named(serve: Any, monkeypatch: Any) -> None:
+    def answers(origin: str) -> tuple[str | None, str | None]:
+        ask = {"Origin": origin, "Access-Control-Request-Method": "POST"}
+        preflight = client.options("/seed_session", headers=ask)
+        plain = client.get("/tools", headers={"Origin": origin})
+        name = "Access-Control-Allow-Origin"
+        return preflight.headers.get(name), plain.headers.get(name)
+
+    client: Client = serve().client()
+    assert answers("https://page.example") == (None, None)
+    monkeypatch.setenv("ENV_CORS_ORIGINS", "https://page.example")
+    client = serve().client()
+    assert answers("https://page.example") == ("https://page.example", "https://page.example")
+    assert answers("https://other.example") == (None, None)
+
+
+def test_the_log_names_no_secret(tmp_path: Path, rows: list[Row]) -> None:
+    """A real server, with everything that may go wrong about access; its log is read afterwards."""
+    secrets = {"ENV_API_KEY": "key-8f1c", "ENV_SESSION_SECRET": "signing-77aa", "E2B_API_KEY": "e2b_0123456789"}
+    port = free_port()
+    log = tmp_path / "log"
+    with open(log, "w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "server.py"],
+            cwd=project.ROOT,
+            env=os.environ | secrets | {"PORT": str(port), "ENV_RATE_LIMIT": "50"},
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        client = Client(f"http://127.0.0.1:{port}")
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                client.get("/health")
+                break
+            except requests.ConnectionError:
+                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+        assert client.post("/seed_session").status_code == 401
+        client.headers["Authorization"] = f"Bearer {secrets['ENV_API_KEY']}"
+        cookie = client.seed(rows[0]).headers["Set-Cookie"].split(";")[0]
+        forged = {"Cookie": cookie[:-4] + "AAAA"}
+        assert client.post("/no_tool", data=b"{", headers=forged).status_code == 404
+        other = Client(client.base_url)
+        other.headers["Authorization"] = client.headers["Authorization"]
+        assert other.post("/verify", json=verify_body(rows[0]), headers=forged).json()["mask_sample"] is True
+        assert client.post("/verify", data=b"x" * 1000).status_code == 422
+        statuses = {client.post("/no_tool").status_code for _ in range(300)}
+        assert 429 in statuses
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+    text = log.read_text()
+    assert text
+    for name, secret in secrets.items():
+        assert secret not in text, f"the log holds {name}"
+    assert cookie.split("=", 1)[1] not in text
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
