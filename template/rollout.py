@@ -37,6 +37,8 @@ from policy import play
 LOCAL_URL = "http://127.0.0.1:11000"
 TOOL_SECONDS = 300
 MODEL_SECONDS = 600
+PATIENCE = 10
+"""So often a request is made that the environment finds too many (429)."""
 
 Item = dict[str, Any]
 
@@ -61,12 +63,17 @@ class Environment:
             self.http.headers["Authorization"] = f"Bearer {key}"
 
     def post(self, path: str, body: Any) -> requests.Response:
-        try:
-            return self.http.post(f"{self.url}{path}", json=body, timeout=TOOL_SECONDS)
-        except requests.ConnectionError:
-            raise RolloutError(f"The environment at {self.url} closed the connection.") from None
-        except requests.Timeout:
-            raise RolloutError(f"The environment at {self.url} did not answer within {TOOL_SECONDS} s.") from None
+        for _ in range(PATIENCE):
+            try:
+                response = self.http.post(f"{self.url}{path}", json=body, timeout=TOOL_SECONDS)
+            except requests.ConnectionError:
+                raise RolloutError(f"The environment at {self.url} closed the connection.") from None
+            except requests.Timeout:
+                raise RolloutError(f"The environment at {self.url} did not answer within {TOOL_SECONDS} s.") from None
+            if response.status_code != 429:
+                break
+            time.sleep(float(response.headers.get("Retry-After", 1)))
+        return response
 
     def post_ok(self, path: str, body: Any) -> Item:
         response = self.post(path, body)
@@ -327,17 +334,23 @@ def play_episode(url: str, row: Item, policy: Policy, max_turns: int, show: bool
                 console.print(f"[green]{escape(indent(output_text(result), ' ' * 5))}[/green]")
         if not calls:
             break
+    return environment.post_ok("/verify", verify_request(row, items, getattr(policy, "model", "policy.py")))
+
+
+def verify_request(row: Item, items: list[Item], model: str) -> Item:
+    """The body of `/verify`: the row, and the Responses API response that an agent would have had."""
+    params = row["responses_create_params"]
     response = {
         "id": f"resp_{row.get('task_id', 'episode')}",
         "created_at": time.time(),
-        "model": getattr(policy, "model", "policy.py"),
+        "model": model,
         "object": "response",
         "output": items,
         "parallel_tool_calls": params.get("parallel_tool_calls", True),
         "tool_choice": params.get("tool_choice", "auto"),
         "tools": params["tools"],
     }
-    return environment.post_ok("/verify", {**row, "response": response})
+    return {**row, "response": response}
 
 
 def call_tool(environment: Environment, call: Item) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -131,6 +132,13 @@ def generate(template: Template, folder: Path, line: str, interpreter: Path, *an
     )
     assert version.startswith(f"{line}."), f"Python {interpreter} gave NeMo Gym {version.strip()}, not {line}"
     return environment
+
+
+def free_port() -> int:
+    """A port on which nothing listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @cache  # It takes a second or two.

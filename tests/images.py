@@ -10,6 +10,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from generated import interpreter_for, run_ok
+import yaml
+from generated import ROOT, Template, generate, interpreter_for, run_ok
 
 # What CPython's own extension modules are linked with.
 PYTHON_LIBRARIES = "libssl3,libsqlite3-0,libffi8,zlib1g,libbz2-1.0,liblzma5,libreadline8,libuuid1,libncursesw6"
@@ -167,3 +170,56 @@ def _driver(folder: Path) -> str:
         subprocess.run(["umount", merged], check=True)
     shutil.rmtree(trial)
     return "overlay" if done.returncode == 0 else "vfs"
+
+
+def main() -> None:
+    """Build every image that there is, check it, and print a table."""
+    folder = Path(tempfile.mkdtemp(prefix="images-"))
+    template = Template.clone(folder / "template")
+    buildah = Buildah(folder / "buildah")
+    try:
+        buildah.base_image("0.7")
+        print(
+            "| archetype | E2B | build | on top of the base | layers | first 200 |\n|---|---|---|---|---|---|",
+            flush=True,
+        )
+        for archetype, use_e2b in combinations():
+            name = f"{archetype}_{'e2b' if use_e2b else 'local'}"
+            environment = generate(
+                template, folder / name / "my_env", "0.7", interpreter_for("0.7"),
+                f"archetype={archetype}", f"use_e2b={use_e2b}",
+            )  # fmt: skip
+            started = time.monotonic()
+            buildah.build(environment.path, name)
+            seconds = time.monotonic() - started
+            layers = buildah.layers(name)[1:]
+            sizes = ", ".join(f"{layer.size / 1e6:.1f}" for layer in layers)
+            with buildah.container(name) as container:
+                starts = []
+                for port, env in ((11000, {}), (7860, {"SPACE_ID": "you/my-env"})):
+                    key = {"ENV_API_KEY": "sesame"}
+                    with container.serving(port, **env, **key) as until:
+                        starts.append(until)
+                        check = [environment.python, "check.py", f"http://127.0.0.1:{port}"]
+                        print(run_ok(*check, cwd=environment.path, **key).splitlines()[-1], file=sys.stderr)
+            total = sum(layer.size for layer in layers)
+            print(
+                f"| {archetype} | {'yes' if use_e2b else 'no'} | {seconds:.0f} s | {total / 1e6:.0f} MB | {sizes} | "
+                f"{', '.join(f'{until:.1f} s' for until in starts)} |",
+                flush=True,
+            )
+            shutil.rmtree(environment.path.parent)
+    finally:
+        buildah.remove()
+        shutil.rmtree(folder)
+
+
+def combinations() -> list[tuple[str, bool]]:
+    """Every archetype, with E2B and without, as copier.yml has them."""
+    questions = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
+    archetypes = questions["archetype"]["choices"].values()
+    return [(each, use_e2b) for each in archetypes for use_e2b in ([False] if each == "game" else [False, True])]
+
+
+if __name__ == "__main__":
+    main()

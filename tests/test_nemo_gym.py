@@ -18,17 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generated import LINES, Environment, run, run_ok, user_environ
+from generated import LINES, Environment, free_port, run, run_ok, user_environ
 from standin_model import deserved_reward
 
 STANDIN = Path(__file__).with_name("standin_model.py")
 MODEL_TYPES = ["openai_model", "vllm_model"]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 only_on_0_7 = pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)

@@ -14,6 +14,7 @@ import yaml
 from gymkit import project
 
 DEFAULT_PORT = 11000
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def run(server_class: type) -> None:
@@ -27,6 +28,8 @@ def _stand_alone() -> None:
     host = os.environ.get("ENV_HOST", "127.0.0.1")
     port = _port()
     _refuse_taken_port(host, port)
+    if host in LOOPBACK and _in_container():
+        print(f"ENV_HOST={host} inside a container: nothing outside of it will reach this server.", file=sys.stderr)
     instance, settings = project.resources_server_instance()
     kinds = project.load_config()[instance]["resources_servers"]
     implementation = next(iter(kinds))
@@ -52,6 +55,11 @@ def _port() -> int:
     if not text.isdigit() or not 0 < int(text) < 65536:
         sys.exit(f"PORT={text!r} is no port: set it to a number from 1 to 65535.")
     return int(text)
+
+
+def _in_container() -> bool:
+    """Whether this is a Space, or a container of Docker or Podman."""
+    return "SPACE_ID" in os.environ or any(os.path.exists(mark) for mark in ("/.dockerenv", "/run/.containerenv"))
 
 
 def _refuse_taken_port(host: str, port: int) -> None:

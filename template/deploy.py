@@ -1,0 +1,304 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""Put this environment on a Hugging Face Space: create or update it, wait until it answers, and check it.
+
+    uv run python deploy.py --dry-run                 what would be uploaded; needs no token
+    uv run python deploy.py                           to the Space <you>/<environment>, public
+    uv run python deploy.py --space ORG/NAME --private --secret ENV_API_KEY
+
+The token is that of `hf auth login`, or HF_TOKEN. Answers stay here: of data/ only the public demo row is uploaded, and
+neither tests/ nor policy.py, unless you say --with-answers.
+"""
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import httpx2
+import yaml
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
+from huggingface_hub.hf_api import SpaceInfo
+from pathspec import GitIgnoreSpec
+from rich.markup import escape
+
+from check import run_checks
+from gymkit.project import ROOT, environment_name
+from rollout import RolloutError, console
+
+DEMO_ROW = "data/demo.jsonl"
+TELLS_ANSWERS = ("data/", "tests/", "policy.py", "make_data.py")
+"""What is needed to make, solve and test tasks, and not to serve them."""
+DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv", ".txt", ".yaml", ".yml"}
+
+FAILED_STAGES = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "NO_APP_FILE"}
+STOPPED_STAGES = {"PAUSED", "STOPPED", "DELETING"}
+LOG_LINES = 25
+
+
+class DeployError(Exception):
+    """The deploy cannot go on; the message is for the person who started it, and says what has been done so far."""
+
+
+# ---------------------------------------------------------------------------------------------------- what to upload
+
+
+def files_to_upload(with_answers: bool) -> list[str]:
+    """The files of the environment that go to the Space, as paths relative to its root, in order.
+
+    Raises:
+        DeployError: a file among them holds answers that must stay hidden.
+    """
+    rules = [line for name in (".gitignore", ".dockerignore") for line in (ROOT / name).read_text().splitlines()]
+    if with_answers:
+        rules = [rule for rule in rules if rule != "tests"]
+    ignored = GitIgnoreSpec.from_lines([*rules, ".git", ".venv"])
+    files = []
+    for folder, folders, names in os.walk(ROOT):
+        inside = Path(folder).relative_to(ROOT)
+        folders[:] = [name for name in folders if not ignored.match_file(f"{(inside / name).as_posix()}/")]
+        files += [path for path in ((inside / name).as_posix() for name in names) if not ignored.match_file(path)]
+    files.sort()
+    if with_answers:
+        return files
+    files = [name for name in files if name == DEMO_ROW or not name.startswith(TELLS_ANSWERS)]
+    hidden = _hidden_answers()
+    for name in files:
+        if name != DEMO_ROW and Path(name).suffix in DATA_SUFFIXES:
+            text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
+            found = next((secret for secret in hidden if secret in text), None)
+            if found:
+                raise DeployError(
+                    f"{name} tells answers ({found}), and would be public. Move it into data/, name it in "
+                    ".dockerignore, or say --with-answers. Nothing was uploaded."
+                )
+    return files
+
+
+def _hidden_answers() -> list[str]:
+    """Texts that give away a file with rows of data/: their ground truth, and the names of their tasks."""
+    demo = (ROOT / DEMO_ROW).read_text(encoding="utf-8")
+    names = []
+    for path in sorted((ROOT / "data").glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            name = str(json.loads(line).get("task_id", ""))
+            if len(name) >= 4 and name not in demo:
+                names.append(name)
+    return ['"ground_truth"', *names]
+
+
+def check_port() -> None:
+    """The port that the Space asks for must be the one on which the container answers there."""
+    front_matter = (ROOT / "README.md").read_text(encoding="utf-8").split("---")[1]
+    wanted = yaml.safe_load(front_matter).get("app_port", 7860)
+    found = re.search(r"SPACE_ID:\+(\d+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    if found is None or int(found[1]) != wanted:
+        raise DeployError(
+            f"README.md says app_port: {wanted}, but on a Space the Dockerfile starts the server on "
+            f"{found[1] if found else 'no port of its own'}: make them agree. Nothing was uploaded."
+        )
+
+
+# ------------------------------------------------------------------------------------------------------- the deploy
+
+
+class Deploy:
+    """One deploy to one Space. `done` says, at any moment, what has been changed there."""
+
+    def __init__(self, api: HfApi, space: str, private: bool) -> None:
+        self.api = api
+        self.space = space
+        self.private = private
+        self.done = "Nothing was changed."
+
+    def prepare(self, force: bool) -> SpaceInfo:
+        """Find the Space, or create it."""
+        try:
+            info = self.api.space_info(self.space)
+        except RepositoryNotFoundError:
+            self.api.create_repo(self.space, repo_type="space", space_sdk="docker", private=self.private)
+            self.done = f"The Space {self.space} was created, and is empty."
+            console.print(f"Created the Space {self.space} ({'private' if self.private else 'public'})")
+            return self.api.space_info(self.space)
+        names = {sibling.rfilename for sibling in info.siblings or []}
+        ours = f"resources_servers/{environment_name()}/server.py"
+        if names - {".gitattributes", "README.md"} and ours not in names and not force:
+            raise DeployError(
+                f"The Space {self.space} exists and holds something else: choose another name (--space), or say "
+                f"--force to replace it. {self.done}"
+            )
+        stage = info.runtime.stage if info.runtime else ""
+        if stage.endswith("BUILDING") and not force:
+            raise DeployError(
+                f"The Space {self.space} is being built from an earlier upload ({stage}): wait until it is done, or "
+                f"say --force to build anew. {self.done}"
+            )
+        return info
+
+    def upload(self, info: SpaceInfo, files: list[str]) -> str:
+        """Make the Space hold these files and no others, in one commit; its id."""
+        gone = {sibling.rfilename for sibling in info.siblings or []} - {*files, ".gitattributes"}
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(ROOT / name)) for name in files
+        ]
+        operations += [CommitOperationDelete(path_in_repo=name) for name in sorted(gone)]
+        commit = self.api.create_commit(
+            self.space,
+            operations,
+            repo_type="space",
+            commit_message=f"Deploy {environment_name()}",
+            # The Hub refuses it if somebody else has deployed in the meantime.
+            parent_commit=info.sha,
+        )
+        self.done = f"All files are on the Space {self.space} (commit {commit.oid[:8]})."
+        return commit.oid
+
+    def wait(self, commit: str, seconds: float) -> str:
+        """Wait until the Space runs that commit; its URL."""
+        deadline = time.monotonic() + seconds
+        started = time.monotonic()
+        with console.status("Waiting for the Space ...") as status:
+            while True:
+                runtime = self.api.get_space_runtime(self.space)
+                stage = str(runtime.stage)
+                status.update(
+                    f"The Space is {stage.lower().replace('_', ' ')} ({time.monotonic() - started:.0f} s) ..."
+                )
+                running = runtime.raw.get("sha", commit)
+                if stage in FAILED_STAGES and running == commit:
+                    raise DeployError(
+                        f"The Space failed: {stage}. The end of its log:\n{self._log(stage)}\n{self.done}"
+                    )
+                if stage in STOPPED_STAGES:
+                    raise DeployError(f"The Space is {stage.lower()}: restart it in its settings. {self.done}")
+                if stage in ("RUNNING", "SLEEPING") and running == commit:
+                    return self.api.space_info(self.space).host or f"{self.api.endpoint}/spaces/{self.space}"
+                if time.monotonic() > deadline:
+                    raise DeployError(f"After {seconds:g} s the Space is still {stage.lower()}. {self.done}")
+                time.sleep(2)
+
+    def _log(self, stage: str) -> str:
+        build = stage != "RUNTIME_ERROR"
+        try:
+            lines = [line.rstrip("\n") for line in self.api.fetch_space_logs(self.space, build=build)]
+        except (HfHubHTTPError, httpx2.HTTPError) as error:
+            return f"  (it cannot be had: {error})"
+        return "\n".join(f"  {line}" for line in lines[-LOG_LINES:])
+
+
+def reason_of(error: HfHubHTTPError) -> str:
+    """One line for an answer of the Hub that is not a success."""
+    status = error.response.status_code if error.response is not None else 0
+    what = (error.server_message or str(error).splitlines()[0]).strip()
+    if status == 401:
+        return f"Hugging Face does not accept this token ({what}): `hf auth login` stores a new one."
+    if status == 402:
+        return f"Hugging Face wants a paid plan for this Space ({what}). The container runs anywhere else for free."
+    if status == 403:
+        return f"This token may not do that ({what}): it needs write access to the Space's owner."
+    if status == 409:
+        return f"That name is taken ({what}): choose another with --space."
+    if status == 412:
+        return f"Somebody else has changed the Space in the meantime ({what}): run this again."
+    if status == 429:
+        return f"Hugging Face wants fewer requests ({what}): try again later."
+    return f"Hugging Face answered {status}: {what}"
+
+
+# ------------------------------------------------------------------------------------------------------------- main
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--space", help="OWNER/NAME, or a name of yours (default: the environment's)")
+    parser.add_argument("--private", action="store_true", help="when the Space is created: only you can reach it")
+    parser.add_argument(
+        "--secret", action="append", default=[], metavar="NAME", help="pass on this variable as a secret"
+    )
+    parser.add_argument("--with-answers", action="store_true", help="upload data/, tests/ and policy.py as well")
+    parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded, and upload nothing")
+    parser.add_argument(
+        "--force", action="store_true", help="even if the Space holds something else, or is being built"
+    )
+    parser.add_argument(
+        "--timeout", type=float, default=1800, help="seconds to wait for the Space (default: %(default)s)"
+    )
+    return parser.parse_args()
+
+
+def show(files: Iterable[str]) -> None:
+    """Print the files, with their sizes."""
+    total = 0
+    for name in files:
+        size = (ROOT / name).stat().st_size
+        total += size
+        console.print(f"  {size:>9,}  {escape(name)}")
+    console.print(f"  {total:>9,}  bytes in all")
+
+
+def secrets_from_environ(names: Iterable[str]) -> dict[str, str]:
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise DeployError(f"--secret {missing[0]}: that variable is not set here. Nothing was changed.")
+    return {name: os.environ[name] for name in names}
+
+
+def main() -> int:
+    options = arguments()
+    check_port()
+    files = files_to_upload(options.with_answers)
+    if options.dry_run:
+        console.print(f"To the Space {options.space or f'<you>/{default_name()}'} would go:")
+        show(files)
+        if not options.with_answers:
+            console.print("Not among them: the answers (data/ but for the demo row, tests/, policy.py, make_data.py).")
+        return 0
+    secrets = secrets_from_environ(options.secret)
+    token = get_token()
+    if token is None:
+        raise DeployError("There is no Hugging Face token here: run `hf auth login`, or set HF_TOKEN.")
+    api = HfApi(token=token)
+    name = options.space or default_name()
+    deploy = None
+    try:
+        user = api.whoami()["name"]
+        deploy = Deploy(api, name if "/" in name else f"{user}/{name}", options.private)
+        info = deploy.prepare(options.force)
+        for key, value in secrets.items():
+            api.add_space_secret(deploy.space, key, value)
+            console.print(f"Set the secret {key}")
+        console.print(f"Uploading {len(files)} files ...")
+        commit = deploy.upload(info, files)
+        url = deploy.wait(commit, options.timeout)
+    except HfHubHTTPError as error:
+        raise DeployError(f"{reason_of(error)} {deploy.done if deploy else 'Nothing was changed.'}") from None
+    except (httpx2.HTTPError, OSError) as error:
+        text = f"The connection to Hugging Face broke off ({type(error).__name__}: {error})."
+        raise DeployError(f"{text} {deploy.done if deploy else 'Nothing was changed.'}") from None
+    except KeyboardInterrupt:
+        raise DeployError(f"Interrupted. {deploy.done if deploy else 'Nothing was changed.'}") from None
+    if info.private:
+        # The Hub lets in who bears the owner's token; the environment itself has no key then.
+        os.environ.setdefault("ENV_API_KEY", token)
+    failed = run_checks(url, ROOT / DEMO_ROW, wait_seconds=300)
+    console.print(f"[bold]{url}[/bold]  (settings, logs: {api.endpoint}/spaces/{deploy.space})")
+    return 1 if failed else 0
+
+
+def default_name() -> str:
+    """The environment's name, as the Hub likes names."""
+    return environment_name().strip("_").replace("_", "-")
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except (DeployError, RolloutError) as error:
+        console.print(f"[red]{escape(str(error))}[/red]")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
