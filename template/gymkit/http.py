@@ -15,6 +15,7 @@ from nemo_gym.server_utils import SESSION_ID_KEY
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gymkit import page
 from gymkit.sessions import Session, SessionStore
 
 log = logging.getLogger("gymkit")
@@ -22,10 +23,13 @@ log = logging.getLogger("gymkit")
 PUBLIC_PATHS = frozenset({"/health", "/healthz", "/livez", "/readyz"})
 """What answers without the API key."""
 
+TOKEN_HEADER = b"x-session-token"
+"""Brings the session instead of the cookie, for the page in another site's frame, which cookies do not reach."""
+
 SESSION = "gymkit.session"
 """Where the ASGI scope holds the request's open `Session`, or None."""
 COOKIE = "gymkit.cookie"
-"""Where the ASGI scope holds the value of the request's cookie, or None."""
+"""Where the ASGI scope holds the value of the request's cookie or session token, or None."""
 
 
 class BodyTooLarge(Exception):
@@ -50,6 +54,9 @@ class GymMiddleware:
 
     NeMo Gym 0.4's agents replace their cookies by those of each answer, so one answer without it loses the session.
 
+    A client that sends the header `X-Session-Token` gets the same signed value by that header and no cookie. An empty
+    one stands for no session yet. It goes before a cookie, and other sites cannot send it: CORS is closed.
+
     Args:
         app: The application behind it.
         sessions: The sessions.
@@ -69,6 +76,7 @@ class GymMiddleware:
             return
 
         cookie_value: str | None = None
+        token: str | None = None
         authorization = b""
         declared_length = 0
         for name, value in scope["headers"]:
@@ -79,8 +87,15 @@ class GymMiddleware:
                 authorization = value
             elif name == b"content-length" and value.isdigit():
                 declared_length = int(value)
+            elif name == TOKEN_HEADER:
+                token = value.decode("latin-1")
+        if token is not None:
+            cookie_value = token or None
 
         if not self._may_enter(scope["path"], authorization):
+            if page.is_wanted(scope):
+                await page.locked()(scope, receive, send)
+                return
             wanted = [(b"www-authenticate", b"Bearer")]
             await send_error(send, 401, "this environment wants its API key as a bearer token.", wanted)
             return
@@ -107,12 +122,17 @@ class GymMiddleware:
             if message["type"] == "http.response.start":
                 started = True
                 current: Session | None = scope[SESSION]
+                header = None
                 if current is not None:
-                    message["headers"] = [*message["headers"], current.cookie_header]
+                    header = current.cookie_header if token is None else token_header(current.cookie_value)
                 elif cookie_value is not None:
-                    header = self._header_of_ended(cookie_value)
-                    if header is not None:
-                        message["headers"] = [*message["headers"], header]
+                    # A lost or closed session keeps its cookie, so that `/verify` can say what became of it.
+                    session_id = self.sessions.signed_id(cookie_value)
+                    if session_id is not None:
+                        value, header = self.sessions.cookie_header(session_id)
+                        header = header if token is None else token_header(value)
+                if header is not None:
+                    message["headers"] = [*message["headers"], header]
             await send(message)
 
         try:
@@ -136,10 +156,10 @@ class GymMiddleware:
             return True
         return hmac.compare_digest(authorization, self.authorization)
 
-    def _header_of_ended(self, cookie_value: str) -> tuple[bytes, bytes] | None:
-        """A lost or closed session keeps its cookie, so that `/verify` can say what became of it."""
-        session_id = self.sessions.signed_id(cookie_value)
-        return None if session_id is None else self.sessions.cookie_header(session_id)[1]
+
+def token_header(value: str) -> tuple[bytes, bytes]:
+    """The header that takes a session's signed value to a client that asked for it."""
+    return TOKEN_HEADER, value.encode("latin-1")
 
 
 def use_session(scope: Scope, session: Session | None) -> None:
