@@ -245,10 +245,9 @@ function showState() {
 function append(item) {
   const transcript = element("transcript");
   transcript.append(item);
-  transcript.scrollTop = transcript.scrollHeight;
-  for (const picture of item.querySelectorAll("img")) {
-    picture.addEventListener("load", () => (transcript.scrollTop = transcript.scrollHeight));
-  }
+  const bringIntoView = () => item.scrollIntoView({ block: "nearest" });
+  bringIntoView();
+  for (const picture of item.querySelectorAll("img")) picture.addEventListener("load", bringIntoView);
 }
 
 function showCall(tool, args, answer) {
@@ -274,7 +273,8 @@ function nodes(value, tool) {
   const texts = typeof value === "string" ? text.split(PICTURE) : [text.replace(PICTURE, "picture")];
   const shown = [];
   texts.forEach((part, index) => {
-    if (part.trim() || (text === "" && index === 0)) shown.push(scrolling(make("pre", "", part || "(no text)")));
+    const words = pictures.length ? part.trim() : part;
+    if (words || !text) shown.push(scrolling(make("pre", "", words || "(no text)")));
     if (typeof value === "string" && pictures[index]) shown.push(picture(pictures[index], tool));
   });
   if (typeof value !== "string") shown.push(...pictures.map((url) => picture(url, tool)));

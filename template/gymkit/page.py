@@ -68,7 +68,7 @@ def page(tools: list[dict[str, Any]], row: Mapping[str, Any], url: str, *, with_
         title=escape(title),
         description=escape(settings.get("description") or ""),
         prompt="".join(_messages(params["input"])),
-        tools="".join(_tool(tool, is_open=number == 0 or len(tools) < 3) for number, tool in enumerate(tools)),
+        tools="".join(map(_tool, tools, _open_or_not(len(tools)))),
         key_hint=" The key is read from the variable <code>ENV_API_KEY</code>." if with_key else "",
         curl=escape(_curl(url, tools, with_key)),
         python=escape(_python(url, tools, with_key)),
@@ -143,14 +143,19 @@ def _messages(items: str | Iterable[Mapping[str, Any]]) -> Iterable[str]:
 # --------------------------------------------------------------------------------------------------- a tool's form
 
 
-def _tool(tool: Mapping[str, Any], is_open: bool) -> str:
+def _open_or_not(tools: int) -> list[str]:
+    """The attributes of the tools' `<details>`: of many, one is open at a time."""
+    return ["open"] * tools if tools < 3 else ['name="tool" open'] + ['name="tool"'] * (tools - 1)
+
+
+def _tool(tool: Mapping[str, Any], attributes: str) -> str:
     name, parameters = escape(tool["name"]), tool["parameters"]
     required = parameters.get("required", [])
     fields = [
         _field(f"{tool['name']}-{key}", key, field, parameters, key in required)
         for key, field in parameters["properties"].items()
     ]
-    return f"""<details class="tool" {"open" if is_open else ""}>
+    return f"""<details class="tool" {attributes}>
 <summary><code>{name}</code></summary>
 <form data-tool="{name}">
 <p class="text">{escape(tool["description"])}</p>
@@ -266,29 +271,23 @@ def _type(schema: Schema, root: Schema) -> str:
 
 
 # -------------------------------------------------------------------------------------------------------- snippets
-
-RESPONSE = {
-    "id": "resp_1",
-    "created_at": 0,
-    "model": "me",
-    "object": "response",
-    "output": [],
-    "parallel_tool_calls": False,
-    "tool_choice": "auto",
-    "tools": [],
-}
-"""The least that `/verify` takes for a model's response. The server grades its own state."""
+# `/verify` wants a model's response. An empty one will do: the server grades its own state.
 
 
 def _curl(url: str, tools: list[dict[str, Any]], with_key: bool) -> str:
     key = ' \\\n  -H "Authorization: Bearer $ENV_API_KEY"' if with_key else ""
     name, arguments = _example_call(tools)
-    verify = json.dumps({"responses_create_params": {"input": []}, "response": RESPONSE})
     return f"""curl -c cookies.txt -X POST {url}/seed_session{key}
+
 curl -b cookies.txt {url}/{name}{key} \\
   -d {shlex.quote(json.dumps(arguments, ensure_ascii=False))}
+
 curl -b cookies.txt {url}/verify{key} \\
-  -d {shlex.quote(verify)}
+  -d '{{"responses_create_params": {{"input": []}},
+       "response": {{"id": "r1", "created_at": 0, "model": "me",
+                    "object": "response", "output": [],
+                    "tools": [], "tool_choice": "auto",
+                    "parallel_tool_calls": false}}}}'
 """
 
 
@@ -302,13 +301,26 @@ url = "{url}"
 session = requests.Session()  # it keeps the episode's cookie
 {key}session.post(f"{{url}}/seed_session").raise_for_status()
 
-answer = session.post(f"{{url}}/{name}", json={arguments!r})
+arguments = {_literal(arguments)}
+answer = session.post(f"{{url}}/{name}", json=arguments)
 print(answer.json()["output"])
 
-response = {RESPONSE!r}
+response = {{"id": "r1", "created_at": 0, "model": "me",
+            "object": "response", "output": [], "tools": [],
+            "tool_choice": "auto", "parallel_tool_calls": False}}
 body = {{"responses_create_params": {{"input": []}}, "response": response}}
-print("Reward:", session.post(f"{{url}}/verify", json=body).json()["reward"])
+verdict = session.post(f"{{url}}/verify", json=body)
+print("Reward:", verdict.json()["reward"])
 """
+
+
+def _literal(value: Any) -> str:
+    """A JSON value as Python writes it."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{_literal(key)}: {_literal(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_literal, value)) + "]"
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _example_call(tools: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
