@@ -11,12 +11,14 @@ from pathlib import Path
 
 TEMPLATE = Path(__file__).resolve().parents[1] / "template"
 LIST = TEMPLATE / "gymkit" / "template_files.sha256.jinja"
-FIRST_LINE = b"# Part of the template: changes belong there"
+SUFFIXES = {".py", ".html", ".css", ".js"}
+FIRST_LINE = b"Part of the template: changes belong there"
 
 
 def listed() -> str:
     """The lines of the list, as `sha256sum` writes them; paths hold answers, so the list is a Jinja file."""
-    own = [path for path in sorted(TEMPLATE.rglob("*.py")) if path.read_bytes().startswith(FIRST_LINE)]
+    files = [path for path in sorted(TEMPLATE.rglob("*")) if path.suffix in SUFFIXES]
+    own = [path for path in files if FIRST_LINE in path.read_bytes().split(b"\n", 1)[0]]
     return "".join(
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(TEMPLATE).as_posix()}\n" for path in own
     )

@@ -16,6 +16,7 @@ from nemo_gym.server_utils import SESSION_ID_KEY
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from gymkit import page
 from gymkit.limits import RateLimit
 from gymkit.sessions import Session, SessionStore
 
@@ -26,10 +27,13 @@ PUBLIC_PATHS = frozenset({"/health", "/healthz", "/livez", "/readyz"})
 WRONG_KEYS_PER_SECOND = 20
 """So many requests without the right API key are told so; further ones are sent away unread."""
 
+TOKEN_HEADER = b"x-session-token"
+"""Brings the session instead of the cookie, for the page in another site's frame, which cookies do not reach."""
+
 SESSION = "gymkit.session"
 """Where the ASGI scope holds the request's open `Session`, or None."""
 COOKIE = "gymkit.cookie"
-"""Where the ASGI scope holds the value of the request's cookie, or None."""
+"""Where the ASGI scope holds the value of the request's cookie or session token, or None."""
 
 
 class BodyTooLarge(Exception):
@@ -53,6 +57,9 @@ class GymMiddleware:
     """Find the request's session by its cookie, and send the cookie with every answer, errors included.
 
     NeMo Gym 0.4's agents replace their cookies by those of each answer, so one answer without it loses the session.
+
+    A client that sends the header `X-Session-Token` gets the same signed value by that header and no cookie. An empty
+    one stands for no session yet. It goes before a cookie, and other sites cannot send it: CORS is closed.
 
     Args:
         app: The application behind it.
@@ -84,6 +91,7 @@ class GymMiddleware:
             return
 
         cookie_value: str | None = None
+        token: str | None = None
         authorization = b""
         declared_length = 0
         for name, value in scope["headers"]:
@@ -94,6 +102,10 @@ class GymMiddleware:
                 authorization = value
             elif name == b"content-length" and value.isdigit():
                 declared_length = int(value)
+            elif name == TOKEN_HEADER:
+                token = value.decode("latin-1")
+        if token is not None:
+            cookie_value = token or None
 
         # Hugging Face asks for HEAD / to see whether a Space has started.
         public = scope["path"] in PUBLIC_PATHS or (scope["method"], scope["path"]) == ("HEAD", "/")
@@ -101,6 +113,9 @@ class GymMiddleware:
             seconds = self.wrong_keys.wait(_address(scope))
             if seconds:
                 await _send_too_many(send, seconds)
+                return
+            if page.is_wanted(scope):
+                await page.locked()(scope, receive, send)
                 return
             wanted = [(b"www-authenticate", b"Bearer")]
             await send_error(send, 401, "this environment wants its API key as a bearer token.", wanted)
@@ -110,7 +125,7 @@ class GymMiddleware:
         if self.rate_limit is not None and not public:
             seconds = self.rate_limit.wait(session.id if session is not None else _address(scope))
             if seconds:
-                await _send_too_many(send, seconds, [] if session is None else [session.cookie_header])
+                await _send_too_many(send, seconds, [] if session is None else [session_header(session, token)])
                 return
         scope[COOKIE] = cookie_value
         use_session(scope, session)
@@ -133,12 +148,17 @@ class GymMiddleware:
             if message["type"] == "http.response.start":
                 started = True
                 current: Session | None = scope[SESSION]
+                header = None
                 if current is not None:
-                    message["headers"] = [*message["headers"], current.cookie_header]
+                    header = session_header(current, token)
                 elif cookie_value is not None:
-                    header = self._header_of_ended(cookie_value)
-                    if header is not None:
-                        message["headers"] = [*message["headers"], header]
+                    # A lost or closed session keeps its cookie, so that `/verify` can say what became of it.
+                    session_id = self.sessions.signed_id(cookie_value)
+                    if session_id is not None:
+                        value, header = self.sessions.cookie_header(session_id)
+                        header = header if token is None else token_header(value)
+                if header is not None:
+                    message["headers"] = [*message["headers"], header]
             await send(message)
 
         try:
@@ -160,10 +180,15 @@ class GymMiddleware:
     def _has_key(self, authorization: bytes) -> bool:
         return self.authorization is None or hmac.compare_digest(authorization, self.authorization)
 
-    def _header_of_ended(self, cookie_value: str) -> tuple[bytes, bytes] | None:
-        """A lost or closed session keeps its cookie, so that `/verify` can say what became of it."""
-        session_id = self.sessions.signed_id(cookie_value)
-        return None if session_id is None else self.sessions.cookie_header(session_id)[1]
+
+def session_header(session: Session, token: str | None) -> tuple[bytes, bytes]:
+    """The header that takes a session to its client: the cookie, or the token where the request brought one."""
+    return session.cookie_header if token is None else token_header(session.cookie_value)
+
+
+def token_header(value: str) -> tuple[bytes, bytes]:
+    """The header that takes a session's signed value to a client that asked for it."""
+    return TOKEN_HEADER, value.encode("latin-1")
 
 
 def _address(scope: Scope) -> str:

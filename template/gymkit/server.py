@@ -20,14 +20,14 @@ from functools import cache
 from typing import Any, ClassVar
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from nemo_gym import base_resources_server as nemo
 from nemo_gym.server_utils import SESSION_ID_KEY
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from gymkit import project
+from gymkit import page, project
 from gymkit.grading import Verdict, expected_output, grade_transcript
 from gymkit.http import COOKIE, SESSION, GymMiddleware, error_body, use_session
 from gymkit.sessions import Row, Session, SessionClosed, SessionsFull, SessionStore, same_truth
@@ -281,7 +281,13 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         )
         origins = os.environ.get("ENV_CORS_ORIGINS", "").split()
         if origins:
-            app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
+            app.add_middleware(
+                CORSMiddleware,
+                allow_origins=origins,
+                allow_methods=["*"],
+                allow_headers=["*"],
+                expose_headers=["X-Session-Token", "Retry-After"],
+            )
 
     def setup_exception_middleware(self, app: FastAPI) -> None:
         """`GymMiddleware` does it."""
@@ -290,12 +296,21 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         """`ToolRoute` cancels a tool whose client has gone."""
 
     def setup_liveness(self, app: FastAPI) -> None:
-        """Answer health checks, HEAD too (Hugging Face Spaces ask so), with the environment's name."""
+        """Answer health checks, HEAD too (Hugging Face Spaces ask so), with the environment's name; browsers at `/` get
+        the page."""
 
         async def alive() -> dict[str, str]:
             return {"status": "ok", "environment": project.environment_name()}
 
-        for path in ("/", "/health", "/healthz", "/livez", "/readyz"):
+        async def root(request: Request) -> Response:
+            if page.is_wanted(request.scope):
+                url = str(request.base_url).rstrip("/")
+                with_key = bool(os.environ.get("ENV_API_KEY"))
+                return page.page(tool_schemas(request.app), demo_row(), url, with_key=with_key)
+            return JSONResponse(await alive(), headers={"Vary": "Accept"})
+
+        app.add_api_route("/", root, methods=["GET", "HEAD"], include_in_schema=False)
+        for path in ("/health", "/healthz", "/livez", "/readyz"):
             app.add_api_route(path, alive, methods=["GET", "HEAD"], include_in_schema=False)
 
     # ------------------------------------------------------------------------------------------------------ inside
