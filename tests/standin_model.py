@@ -1,53 +1,57 @@
-"""A stand-in for a language model: an OpenAI-compatible endpoint on loopback that plays Wordle by feedback alone.
+"""A stand-in for a language model: an OpenAI-compatible endpoint on loopback that plays by the environment's policy.py.
 
-It speaks the Responses API and Chat Completions, so that NeMo Gym's real openai_model and vllm_model can use it. It
-gives up where its first guess hits nothing in the right place, so that some episodes deserve 1.0 and others 0.0:
-`deserved_reward()` says which.
+It speaks the Responses API and Chat Completions, so that NeMo Gym's real openai_model and vllm_model can use it. After
+the first answer of a tool it gives up some episodes, so that some deserve 1.0 and others 0.0: `gives_up()` says which.
 
-    python standin_model.py PORT FOLDER_OF_WORDLE_PY LOG_FILE
+    python standin_model.py PORT FOLDER_OF_ENVIRONMENT LOG_FILE
 """
 
 import json
 import sys
 import time
 import uuid
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Lock
 from typing import Any
+from zlib import crc32
+
+Row = dict[str, Any]
 
 
-def solver_of_environment(folder: str) -> tuple[Any, Any]:
-    """The environment's own solver: the domain module can be lifted out and used elsewhere."""
-    sys.path.insert(0, folder)
-    import wordle
-
-    return wordle.Solver, wordle.marks_in
+def gives_up(prompt: str, first_output: str) -> bool:
+    """Whether the stand-in plays no further after the first answer of a tool: one time in three, by chance."""
+    return crc32((prompt + first_output).encode()) % 3 == 0
 
 
-def next_guess(folder: str, guesses: list[str], outputs: list[str]) -> str | None:
-    """The next guess, or None to give up or stop, from the game so far."""
-    solver_class, marks_in = solver_of_environment(folder)
-    solver = solver_class()
-    for number, (guess, output) in enumerate(zip(guesses, outputs, strict=True)):
-        marks = marks_in(json.loads(output)["output"])
-        if marks is None or set(marks) == {"🟩"} or (number == 0 and "🟩" not in marks):
-            return None
-        solver.learn(guess, marks)
-    return solver.next_guess() if solver.candidates else None
+def next_call(folder: str, prompt: str, outputs: list[str]) -> tuple[str, dict[str, Any]] | None:
+    """The next call, `(tool, arguments)`, after those that had these outputs; None to give up or stop."""
+    if len(outputs) == 1 and gives_up(prompt, outputs[0]):
+        return None
+    from policy import play
+
+    moves = play(rows_by_prompt(folder)[prompt])
+    try:
+        call = next(moves)
+        for output in outputs:
+            call = moves.send(json.loads(output)["output"])
+    except StopIteration:
+        return None
+    return call
 
 
-def deserved_reward(folder: str, secret: str) -> float:
-    """What the stand-in earns on a secret word."""
-    sys.path.insert(0, folder)
-    import wordle
+@cache
+def rows_by_prompt(folder: str) -> dict[str, Row]:
+    """The environment's data rows. Rows of a game share one prompt: its player learns only from the answers."""
+    lines = [line for path in Path(folder, "data").glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    rows = [json.loads(line) for line in lines]
+    return {text_of(row["responses_create_params"]["input"][-1]["content"]): row for row in rows}
 
-    game = wordle.WordleGame(secret)
-    guesses: list[str] = []
-    outputs: list[str] = []
-    while not game.over and (guess := next_guess(folder, guesses, outputs)) is not None:
-        guesses.append(guess)
-        outputs.append(json.dumps({"output": game.guess(guess)}))
-    return float(game.solved)
+
+def text_of(content: Any) -> str:
+    """The text of a message or of a tool's output, in each of the forms that it has on its way."""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -74,16 +78,16 @@ class Handler(BaseHTTPRequestHandler):
 
     def respond(self, body: dict[str, Any]) -> dict[str, Any]:
         items = body["input"]
-        guesses = [json.loads(i["arguments"])["word"] for i in items if i.get("type") == "function_call"]
-        outputs = [i["output"] for i in items if i.get("type") == "function_call_output"]
-        guess = next_guess(self.folder, guesses, outputs)
+        prompt = next(text_of(item["content"]) for item in items if item.get("role") == "user")
+        outputs = [text_of(item["output"]) for item in items if item.get("type") == "function_call_output"]
+        call = next_call(self.folder, prompt, outputs)
         number = uuid.uuid4().hex
-        if guess is None:
+        if call is None:
             content = [{"type": "output_text", "text": "Done.", "annotations": []}]
             item = {"type": "message", "id": f"msg_{number}", "role": "assistant", "content": content}
         else:
-            item = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": "guess"}
-            item["arguments"] = json.dumps({"word": guess})
+            item = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": call[0]}
+            item["arguments"] = json.dumps(call[1])
         return {
             "id": f"resp_{number}",
             "object": "response",
@@ -104,18 +108,14 @@ class Handler(BaseHTTPRequestHandler):
         }
 
     def respond_in_chat(self, body: dict[str, Any]) -> dict[str, Any]:
-        guesses, outputs = [], []
-        for message in body["messages"]:
-            for call in message.get("tool_calls") or []:
-                guesses.append(json.loads(call["function"]["arguments"])["word"])
-            if message["role"] == "tool":
-                content = message["content"]
-                outputs.append(content if isinstance(content, str) else content[0]["text"])
-        guess = next_guess(self.folder, guesses, outputs)
+        messages = body["messages"]
+        prompt = next(text_of(message["content"]) for message in messages if message["role"] == "user")
+        outputs = [text_of(message["content"]) for message in messages if message["role"] == "tool"]
+        call = next_call(self.folder, prompt, outputs)
         number = uuid.uuid4().hex
-        answer: dict[str, Any] = {"role": "assistant", "content": "Done." if guess is None else None}
-        if guess is not None:
-            function = {"name": "guess", "arguments": json.dumps({"word": guess})}
+        answer: dict[str, Any] = {"role": "assistant", "content": "Done." if call is None else None}
+        if call is not None:
+            function = {"name": call[0], "arguments": json.dumps(call[1])}
             answer["tool_calls"] = [{"id": f"call_{number}", "type": "function", "function": function}]
         return {
             "id": f"chatcmpl-{number}",
@@ -126,7 +126,7 @@ class Handler(BaseHTTPRequestHandler):
                 {
                     "index": 0,
                     "message": answer,
-                    "finish_reason": "stop" if guess is None else "tool_calls",
+                    "finish_reason": "stop" if call is None else "tool_calls",
                     "logprobs": None,
                 }
             ],
@@ -152,4 +152,6 @@ class Server(ThreadingHTTPServer):
 
 if __name__ == "__main__":
     Handler.folder, Handler.log_path = sys.argv[2], sys.argv[3]
+    # The domain and the player can be lifted out of the environment: they import nothing of NeMo Gym's.
+    sys.path.insert(0, Handler.folder)
     Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -10,7 +10,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from typing import Any
 
 import pytest
 from generated import LINES, Environment, free_port, run, run_ok, user_environ
-from standin_model import deserved_reward
+from standin_model import gives_up, text_of
 
 STANDIN = Path(__file__).with_name("standin_model.py")
 MODEL_TYPES = ["openai_model", "vllm_model"]
@@ -33,7 +32,7 @@ only_on_0_7 = pytest.mark.parametrize("environment", [line for line in LINES if 
 def policy(environment: Environment, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The stand-in model: its base URL, and the log of all requests that it got."""
     port, log = free_port(), tmp_path / "requests.jsonl"
-    process = subprocess.Popen([sys.executable, STANDIN, str(port), environment.path, log])
+    process = subprocess.Popen([environment.python, STANDIN, str(port), environment.path, log])
     try:
         deadline = time.monotonic() + 30
         while True:
@@ -105,15 +104,20 @@ def check_rollouts(environment: Environment, path: Path, split: str) -> None:
     """Every row came back once, with the reward that the stand-in's play deserves."""
     rows = [json.loads(line) for line in (environment.path / "data" / f"{split}.jsonl").read_text().splitlines()]
     results: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
-    deserved = {
-        row["task_id"]: deserved_reward(str(environment.path), row["ground_truth"][0]["expected_output"])
-        for row in rows
-    }
     rewards = {result.get("task_id") or task_of(result, rows): result["reward"] for result in results}
+    deserved = {result.get("task_id") or task_of(result, rows): deserved_reward(result) for result in results}
+    assert set(rewards) == {row["task_id"] for row in rows}
     assert len(results) == len(rows)
     assert rewards == deserved
     assert set(rewards.values()) == {0.0, 1.0}
     assert not any(result["mask_sample"] for result in results)
+
+
+def deserved_reward(result: dict[str, Any]) -> float:
+    """What the stand-in has earned: its player solves whatever it does not give up."""
+    prompt = text_of(result["responses_create_params"]["input"][-1]["content"])
+    outputs = [text_of(item["output"]) for item in result["response"]["output"] if item["type"].endswith("_output")]
+    return 0.0 if gives_up(prompt, outputs[0]) else 1.0
 
 
 def task_of(result: dict[str, Any], rows: list[dict[str, Any]]) -> str:
