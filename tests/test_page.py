@@ -57,6 +57,15 @@ except StopIteration:
     pass
 """
 
+# Serves a tool that takes every kind of argument, from the environment's own tests.
+FORM_SERVER = """
+import sys
+sys.path[:0] = [".", "tests"]
+from test_page import make_form_server
+from gymkit.serve import run
+run(make_form_server())
+"""
+
 
 # ----------------------------------------------------------------------------------------------------- the servers
 
@@ -67,11 +76,11 @@ def free_port() -> int:
 
 
 @contextmanager
-def serving(environment: Environment, **env: str) -> Iterator[str]:
-    """The environment, served alone; its URL."""
+def serving(environment: Environment, *program: str, **env: str) -> Iterator[str]:
+    """The environment, served alone by server.py or another program; its URL."""
     port = free_port()
     process = subprocess.Popen(
-        [environment.python, "server.py"],
+        [environment.python, *(program or ["server.py"])],
         cwd=environment.path,
         env=os.environ | {"PORT": str(port)} | env,
         stdout=subprocess.DEVNULL,
@@ -463,6 +472,32 @@ def test_a_text_of_several_lines_is_typed_and_sent_as_it_is(
         with page.expect_request(f"**/{tool_name(page)}") as sent:
             page.keyboard.press("Control+Enter")
         assert "a\nb\n c" in sent.value.post_data_json.values()
+
+
+def test_every_kind_of_argument_arrives_as_it_was_meant(environment: Environment, browser: Browser) -> None:
+    values = {
+        "text": '"quoted" <b>\nand a second line',
+        "count": 7,
+        "flag": True,
+        "color": "red",
+        "keys": ["ctrl", "c"],
+        "point": {"x": 3, "y": 4},
+        "either": "a text",
+    }
+    with serving(environment, "-c", FORM_SERVER) as url, opened(browser, url) as page:
+        empty = {"ratio": 0.5, "maybe": None, "button": "right", "path": [], "note": None}
+        assert json.loads(call(page, "everything", values)) == values | empty
+        others = {"ratio": 1.5, "maybe": False, "button": "left", "path": [{"x": 1, "y": 0}], "note": "n"}
+        assert json.loads(call(page, "everything", others)) == values | others
+        assert call(page, "nothing", {}) == "done"
+        form = page.locator("form[data-tool='everything']")
+        form.locator("[name='point']").fill("{no JSON")
+        form.get_by_role("button").click()
+        expect(page.locator("#error")).to_contain_text("point is no JSON: ")
+        form.locator("[name='point']").fill("")
+        form.get_by_role("button").click()
+        expect(form.locator("[name='point']")).to_be_focused()  # The browser says that it is required.
+        expect(page.locator("#transcript > li")).to_have_count(3)
 
 
 ERROR = {"output": "Error: so it is"}
