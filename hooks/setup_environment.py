@@ -191,8 +191,8 @@ def download(uv: str) -> Python | None:
 
 
 def sync(uv: str, python: str) -> None:
-    """Install the environment's dependencies, bytecode compiled (it halves the time of the first start)."""
-    command = [uv, "sync", "--compile-bytecode", "--python", python]
+    """Install the environment's dependencies. Compiling all of them to bytecode would take longer than all the rest."""
+    command = [uv, "sync", "--python", python]
     if subprocess.run(command, env=user_environ(), check=False).returncode != 0:
         raise SetupFailed(
             "`uv sync` failed; what it said stands above. Most often the network or a package index could not be "
@@ -202,10 +202,14 @@ def sync(uv: str, python: str) -> None:
 
 
 def import_gate(uv: str, class_name: str) -> None:
-    """Import the server, as `python server.py` does first."""
-    code = f"import os; os.environ.setdefault('E2B_API_KEY','x'); from server import {class_name}"
+    """Import the server, as `python server.py` does first. What that imports is compiled to bytecode on the way."""
+    code = f"import os; os.environ.setdefault('E2B_API_KEY','x'); from server import {class_name}\n"
+    # Nor should the first start and the first rollout have to compile.
+    code += "try: import rollout, uvicorn.protocols.http.httptools_impl\nexcept Exception: pass"
     command = [uv, "run", "--no-sync", "python", "-c", code]
-    done = subprocess.run(command, env=user_environ(), capture_output=True, text=True, errors="replace", check=False)
+    # Without the variable that forbids bytecode: with it, every start would compile anew.
+    env = {key: value for key, value in user_environ().items() if key != "PYTHONDONTWRITEBYTECODE"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode != 0:
         error = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         print(textwrap.indent(error, "      "), file=sys.stderr)

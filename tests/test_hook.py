@@ -120,7 +120,7 @@ def test_all_is_well(machine: Machine, template: Path) -> None:
     python = machine.python(machine.pyenv / "versions" / "3.12.1" / "bin" / "python", "0.4")
     done = copy(machine, template)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"sync --compile-bytecode --python {interpreter_for('0.4')}" in machine.asked_of_uv()
+    assert f"sync --python {interpreter_for('0.4')}" in machine.asked_of_uv()
     assert "NeMo Gym 0.4" in done.stdout
     assert "NeMo Gym 0.7 needs Python 3.13.14 or later" in done.stdout
     assert done.stdout.rstrip().endswith("cd my_env\n  uv run python rollout.py")
@@ -136,7 +136,7 @@ def test_copiers_own_virtual_environment_is_left_out(machine: Machine, template:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "VIRTUAL_ENV=\n" in machine.asked_of_uv()
     # As under `uvx copier`: its environment is first on PATH, and does not last.
-    assert "sync --compile-bytecode --python" in machine.asked_of_uv()
+    assert "sync --python" in machine.asked_of_uv()
     assert str(venv) not in machine.asked_of_uv()
 
 
@@ -205,7 +205,7 @@ def test_no_network(machine: Machine, template: Path) -> None:
     done = copy(machine, template, "my own env", UV_OFFLINE="1", UV_CACHE_DIR=empty)
     assert_failed_but_kept(done, machine.folder / "my own env", "`uv sync` failed", "network", "nemo-gym")
     # To paste as it stands: a long command is not wrapped.
-    command = f"uv sync --compile-bytecode --python {interpreter_for('0.4')}"
+    command = f"uv sync --python {interpreter_for('0.4')}"
     assert f"\n  cd 'my own env'\n  {command}\n" in done.stderr
 
 
