@@ -216,7 +216,8 @@ class Kernel:
         try:
             _, parts = self._session.feed_identities(frames)
             message = self._session.deserialize(parts)
-            parent, kind, content = message["parent_header"]["msg_id"], message["header"]["msg_type"], message["content"]
+            parent, kind = message["parent_header"]["msg_id"], message["header"]["msg_type"]
+            content = message["content"]
         except Exception:  # forged, or torn
             return "", "", {}
         return parent, kind, content if isinstance(content, dict) else {}

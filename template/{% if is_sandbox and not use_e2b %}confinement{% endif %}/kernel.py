@@ -16,21 +16,21 @@ from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
 
 MOST = 500_000
-"""Characters of a value, or lines and characters of a traceback, beyond which the middle is cut."""
+"""Characters of a value or a traceback; the middle of a longer one is cut."""
 
 
 def cut(text: str) -> str:
     """A text that a message can hold."""
-    left_out = len(text) - MOST
-    return text if left_out <= 0 else f"{text[: MOST // 2]}\n[... {left_out:,} characters left out ...]\n{text[-MOST // 2 :]}"
+    half, left_out = MOST // 2, len(text) - MOST
+    return text if left_out <= 0 else f"{text[:half]}\n[... {left_out:,} characters left out ...]\n{text[-half:]}"
 
 
 class Stream(io.TextIOWrapper):
     """Standard output or error, by a descriptor of its own: a cell that closes the usual one silences no later cell."""
 
     def __init__(self, descriptor: int) -> None:
-        raw = open(os.dup(descriptor), "wb")
-        super().__init__(raw, encoding="utf-8", errors="backslashreplace", line_buffering=True)
+        binary = os.fdopen(os.dup(descriptor), "wb")
+        super().__init__(binary, encoding="utf-8", errors="backslashreplace", line_buffering=True)
 
     def close(self) -> None:
         self.flush()
