@@ -5,7 +5,7 @@ import asyncio
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from fastapi import FastAPI, Request
@@ -13,7 +13,7 @@ from harness import Client, LiveServer, Row, play_row, read_rows, verify_body
 
 from gymkit import project
 from gymkit.fixture import make_server
-from gymkit.server import EnvironmentServer
+from gymkit.server import CannotServe, EnvironmentServer
 from gymkit.tools import ToolRequest, tool_schemas
 
 COOKIE = "set-cookie"
@@ -344,6 +344,19 @@ def test_a_long_output_has_its_middle_cut(serve: Any) -> None:
     assert "999,000 characters left out" in output
 
 
+@pytest.mark.parametrize("seconds", [0.1, 30])
+def test_a_grader_may_wait_but_not_for_ever(serve: Any, rows: list[Row], seconds: float) -> None:
+    class Patient(make_probe_server()):  # type: ignore[misc]
+        async def grade(self, episode: Counter, expected: Any) -> float:
+            await asyncio.sleep(seconds)
+            return 0.5
+
+    client = serve(Patient, tool_seconds=1).client()
+    client.seed(rows[0])
+    verdict = client.verdict(rows[0])
+    assert (verdict["reward"], verdict["mask_sample"]) == ((0.5, False) if seconds < 1 else (0.0, True))
+
+
 def test_a_grader_that_gives_no_number_masks_the_sample(serve: Any, rows: list[Row]) -> None:
     client = serve(make_probe_server()).client()
     client.seed(rows[0])
@@ -471,6 +484,24 @@ def test_with_an_api_key_everything_but_health_wants_it(serve: Any, monkeypatch:
     assert client.get("/tools").status_code == 200
 
 
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.7", "::", "example.com"])
+def test_a_server_that_runs_code_listens_beyond_loopback_only_with_a_key(monkeypatch: Any, host: str) -> None:
+    class RunsCode(project.server_class()):  # type: ignore[misc]
+        runs_code: ClassVar[bool] = True
+
+    for name in ("ENV_API_KEY", "ENV_ALLOW_CODE_WITHOUT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CannotServe, match="ENV_API_KEY"):
+        make_server(RunsCode, host=host).setup_webserver()
+    for loopback in ("127.0.0.1", "localhost", "::1"):
+        make_server(RunsCode, host=loopback).setup_webserver()
+    monkeypatch.setenv("ENV_ALLOW_CODE_WITHOUT_KEY", "1")
+    make_server(RunsCode, host=host).setup_webserver()
+    monkeypatch.delenv("ENV_ALLOW_CODE_WITHOUT_KEY")
+    monkeypatch.setenv("ENV_API_KEY", "sesame")
+    make_server(RunsCode, host=host).setup_webserver()
+
+
 def test_health_checks_are_answered(client: Client) -> None:
     for path in ("/", "/health", "/healthz", "/livez", "/readyz"):
         assert client.get(path).json() == {"status": "ok", "environment": project.environment_name()}
@@ -515,7 +546,7 @@ def test_no_task_stands_in_two_datasets() -> None:
     seen: dict[str, str] = {}
     for split in [*(dataset["name"] for dataset in project.datasets()), "demo"]:
         for row in read_rows(split):
-            key = json.dumps([row["responses_create_params"]["input"], row["ground_truth"]])
+            key = json.dumps({name: value for name, value in row.items() if name != "task_id"})
             assert seen.setdefault(key, split) == split, f"a task of {split} stands in {seen[key]} too"
 
 
