@@ -7,6 +7,7 @@
 - `tools`     the route of a tool: arguments in, text out, with a time limit; and its schema
 - `grading`   ground truth, verdicts, and the grade of a bare transcript
 - `data`      writes and checks the task rows
+- `pool`      things that take long to make, a few of them in store (where an archetype has such)
 - `fixture`   the grader's cases, for NeMo Gym's own checks
 - `project`   where the environment's own files and names are
 - `serve`     `python server.py`: the server alone, without Ray or a head server

@@ -134,7 +134,8 @@ def end_all(child: int) -> None:
 def remove(folder: str) -> None:
     """Remove a folder, whatever stands in it: too deep for `shutil.rmtree`, or without permissions."""
     script = 'rm -rf -- "$1" 2>/dev/null || { chmod -R u+rwX -- "$1"; rm -rf -- "$1"; }'
-    subprocess.run(["/bin/sh", "-c", script, "sh", folder], stderr=subprocess.DEVNULL, check=False)
+    command = ["/bin/sh", "-c", script, "sh", folder]
+    subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, stderr=subprocess.DEVNULL, check=False)
 
 
 def main() -> NoReturn:
