@@ -16,7 +16,7 @@ from served import Agent, Served, served
 
 FAULTS = (
     "import os\nos._exit(1)",
-    "while True:\n    try:\n        while True: pass\n    except BaseException: pass",
+    "import time\nwhile True:\n    try: time.sleep(1)\n    except BaseException: pass",
     "import os\nos.system('setsid sleep 1000 &')\nos.kill(os.getpid(), 9)",
     "import time\ntime.sleep(1000)",
 )
