@@ -15,7 +15,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import httpx2
@@ -27,7 +27,7 @@ from pathspec import GitIgnoreSpec
 from rich.markup import escape
 
 from check import run_checks
-from gymkit.project import ROOT, environment_name
+from gymkit.project import ROOT, environment_name, server_class
 from rollout import RolloutError, console
 
 DEMO_ROW = "data/demo.jsonl"
@@ -103,6 +103,16 @@ def check_port() -> None:
         )
 
 
+def refuse_strangers(secrets: Collection[str]) -> None:
+    """A server that runs its callers' code would not start on a Space without one of two variables."""
+    if server_class().runs_code and not {"ENV_API_KEY", "ENV_ALLOW_CODE_WITHOUT_KEY"} & set(secrets):
+        raise DeployError(
+            "This environment runs its callers' code, and will not do so for strangers: set ENV_API_KEY here, and say "
+            "--secret ENV_API_KEY. (On a private Space, which has a door of its own: ENV_ALLOW_CODE_WITHOUT_KEY=1.) "
+            "Nothing was changed."
+        )
+
+
 # ------------------------------------------------------------------------------------------------------- the deploy
 
 
@@ -115,11 +125,12 @@ class Deploy:
         self.private = private
         self.done = "Nothing was changed."
 
-    def prepare(self, force: bool) -> SpaceInfo:
-        """Find the Space, or create it."""
+    def prepare(self, secrets: Collection[str], force: bool) -> SpaceInfo:
+        """Find the Space, or create it; `secrets` are the names of those that it will have."""
         try:
             info = self.api.space_info(self.space)
         except RepositoryNotFoundError:
+            refuse_strangers(secrets)
             self.api.create_repo(self.space, repo_type="space", space_sdk="docker", private=self.private)
             self.done = f"The Space {self.space} was created, and is empty."
             console.print(f"Created the Space {self.space} ({'private' if self.private else 'public'})")
@@ -267,7 +278,7 @@ def main() -> int:
     try:
         user = api.whoami()["name"]
         deploy = Deploy(api, name if "/" in name else f"{user}/{name}", options.private)
-        info = deploy.prepare(options.force)
+        info = deploy.prepare(secrets, options.force)
         for key, value in secrets.items():
             api.add_space_secret(deploy.space, key, value)
             console.print(f"Set the secret {key}")

@@ -6,6 +6,7 @@ They are those whose first line says so. A test in each environment compares the
 """
 
 import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -19,9 +20,15 @@ def listed() -> str:
     """The lines of the list, as `sha256sum` writes them; paths hold answers, so the list is a Jinja file."""
     files = [path for path in sorted(TEMPLATE.rglob("*")) if path.suffix in SUFFIXES]
     own = [path for path in files if FIRST_LINE in path.read_bytes().split(b"\n", 1)[0]]
-    return "".join(
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(TEMPLATE).as_posix()}\n" for path in own
-    )
+    return "".join(line(path) for path in own)
+
+
+def line(path: Path) -> str:
+    """A file's line, in the conditions that stand in its path."""
+    name = path.relative_to(TEMPLATE).as_posix()
+    conditions = "".join(re.findall(r"{% if .+? %}", name))
+    text = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {re.sub('{%.+?%}', '', name)}\n"
+    return conditions + text + "{% endif %}" * conditions.count("{%")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@
 - `grading`   ground truth, verdicts, and the grade of a bare transcript
 - `data`      writes and checks the task rows
 - `page`      the page at `/`, on which a person can play (with page.html, page_content.html, page.css, page.js)
+- `pool`      things that take long to make, a few of them in store (where an archetype has such)
 - `fixture`   the grader's cases, for NeMo Gym's own checks
 - `project`   where the environment's own files and names are
 - `serve`     `python server.py`: the server alone, without Ray or a head server

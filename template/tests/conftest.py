@@ -15,9 +15,7 @@ from gymkit import project
 from gymkit.fixture import make_server
 
 
-@pytest.fixture
-def serve() -> Iterator[Any]:
-    """A function that serves the environment with the given settings: `serve(max_sessions=3)`."""
+def serving() -> Iterator[Any]:
     running: list[tuple[uvicorn.Server, threading.Thread]] = []
 
     def start(server_class: type | None = None, **settings: Any) -> LiveServer:
@@ -40,6 +38,18 @@ def serve() -> Iterator[Any]:
     for uvicorn_server, thread in running:
         uvicorn_server.should_exit = True
         thread.join(30)
+
+
+@pytest.fixture
+def serve() -> Iterator[Any]:
+    """A function that serves the environment with the given settings: `serve(max_sessions=3)`."""
+    yield from serving()
+
+
+@pytest.fixture(scope="module")
+def serve_for_module() -> Iterator[Any]:
+    """The same; what it serves is served until the module's last test."""
+    yield from serving()
 
 
 @pytest.fixture

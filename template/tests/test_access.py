@@ -8,14 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import requests
 from harness import Client, LiveServer, Row, verify_body
 
 from gymkit import limits, project
+from gymkit.fixture import make_server
 from gymkit.limits import RateLimit
+from gymkit.server import CannotServe
 
 
 def test_with_an_api_key_everything_but_health_wants_it(serve: Any, monkeypatch: Any) -> None:
@@ -34,6 +36,24 @@ def test_with_an_api_key_everything_but_health_wants_it(serve: Any, monkeypatch:
     client.headers["Authorization"] = "Bearer sesame"
     client.seed()
     assert client.get("/tools").status_code == 200
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.7", "::", "example.com"])
+def test_a_server_that_runs_code_listens_beyond_loopback_only_with_a_key(monkeypatch: Any, host: str) -> None:
+    class RunsCode(project.server_class()):  # type: ignore[misc]
+        runs_code: ClassVar[bool] = True
+
+    for name in ("ENV_API_KEY", "ENV_ALLOW_CODE_WITHOUT_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(CannotServe, match="ENV_API_KEY"):
+        make_server(RunsCode, host=host).setup_webserver()
+    for loopback in ("127.0.0.1", "localhost", "::1"):
+        make_server(RunsCode, host=loopback).setup_webserver()
+    monkeypatch.setenv("ENV_ALLOW_CODE_WITHOUT_KEY", "1")
+    make_server(RunsCode, host=host).setup_webserver()
+    monkeypatch.delenv("ENV_ALLOW_CODE_WITHOUT_KEY")
+    monkeypatch.setenv("ENV_API_KEY", "sesame")
+    make_server(RunsCode, host=host).setup_webserver()
 
 
 def test_a_flood_of_wrong_keys_is_sent_away(serve: Any, monkeypatch: Any) -> None:

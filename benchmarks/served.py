@@ -1,0 +1,100 @@
+"""A generated environment, served as a process by its own server.py, with settings and temporary files of its own."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import requests
+
+
+class Served:
+    """The server's process and address."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", url: str, temporary: Path) -> None:
+        self.pid = process.pid
+        self.url = url
+        self.temporary = temporary
+
+    def rss_mb(self) -> float:
+        """The memory that the server's process itself has."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1024
+
+    def descriptors(self) -> int:
+        return len(os.listdir(f"/proc/{self.pid}/fd"))
+
+    def folders(self) -> int:
+        return len(list(self.temporary.glob("sandbox-*")))
+
+    def descendants(self) -> int:
+        """How many processes descend from the server's."""
+        parents = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                try:
+                    parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+                except OSError:
+                    continue
+        found, wanted = 0, {self.pid}
+        while wanted:
+            wanted = {pid for pid, parent in parents.items() if parent in wanted}
+            found += len(wanted)
+        return found
+
+
+class Agent:
+    """One episode's connection."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.http = requests.Session()
+        self.http.trust_env = False
+
+    def post(self, path: str, **body: Any) -> Any:
+        response = self.http.post(f"{self.url}{path}", json=body, timeout=300)
+        assert response.status_code == 200, response.text
+        return response.json()
+
+    def run(self, code: str) -> str:
+        return self.post("/run_python", code=code)["output"]
+
+
+@contextmanager
+def served(environment: Path, **settings: Any) -> Iterator[Served]:
+    """Serve a copy of the environment whose config has the given settings; stop it at the end."""
+    with tempfile.TemporaryDirectory(prefix="b-") as scratch:
+        copy, temporary = Path(scratch, "copy"), Path(scratch, "t")
+        temporary.mkdir()
+        shutil.copytree(environment, copy, ignore=shutil.ignore_patterns(".venv", "results", "__pycache__"))
+        (copy / ".venv").symlink_to((environment / ".venv").resolve())
+        config = next((copy / "configs").glob("*.yaml"))
+        lines = "".join(f"      {name}: {value}\n" for name, value in settings.items())
+        text = config.read_text(encoding="utf-8")
+        config.write_text(text.replace("      verified: false\n", f"      verified: false\n{lines}"), encoding="utf-8")
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        environ = os.environ | {"PORT": str(port), "TMPDIR": str(temporary)}
+        process = subprocess.Popen(
+            [str(copy / ".venv/bin/python"), "server.py"], cwd=copy, env=environ, stderr=subprocess.DEVNULL
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            while True:
+                try:
+                    requests.get(f"{url}/health", timeout=5)
+                    break
+                except requests.ConnectionError:
+                    assert process.poll() is None, "server.py did not start"
+                    time.sleep(0.1)
+            yield Served(process, url, temporary)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(60)
