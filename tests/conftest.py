@@ -1,9 +1,12 @@
-"""Environments generated as a user generates them, one for each line of NeMo Gym."""
+"""Environments generated as a user generates them: each archetype, on each line of NeMo Gym."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
+from functools import cache
 
 import pytest
 from generated import LINES, Environment, Template, generate, interpreter_for
+
+Environments = Callable[..., Environment]
 
 
 @pytest.fixture(scope="session")
@@ -12,11 +15,20 @@ def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
     return Template.clone(tmp_path_factory.mktemp("template") / "nemo-env-template")
 
 
+@pytest.fixture(scope="session")
+def environments(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    """A function that gives an environment called my_env, generated with its hook when it is first asked for."""
+
+    @cache
+    def get(archetype: str, line: str, *answers: str) -> Environment:
+        folder = tmp_path_factory.mktemp(f"{archetype}_{line.replace('.', '_')}") / "my_env"
+        return generate(template, folder, line, interpreter_for(line), f"archetype={archetype}", *answers)
+
+    return get
+
+
 @pytest.fixture(scope="session", params=LINES)
-def environment(
-    request: pytest.FixtureRequest, template: Template, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Environment]:
-    """A game called my_env, generated with its hook, on the NeMo Gym line of the parameter."""
-    line: str = request.param
-    folder = tmp_path_factory.mktemp(f"line_{line.replace('.', '_')}") / "my_env"
-    yield generate(template, folder, line, interpreter_for(line))
+def environment(request: pytest.FixtureRequest, environments: Environments) -> Environment:
+    """The environment of the parameter: a NeMo Gym line for a game, `sandbox 0.7` for another archetype."""
+    archetype, _, line = request.param.rpartition(" ")
+    return environments(archetype or "game", line)

@@ -1,20 +1,16 @@
 """The sandbox archetype as its user meets it, on both lines of NeMo Gym. (Its backend is tested by its own tests.)"""
 
 import re
-from collections.abc import Iterator
 
 import pytest
-from generated import LINES, Environment, Template, generate, interpreter_for, run, run_ok
+from conftest import Environments
+from generated import LINES, Environment, run, run_ok
 
 
-@pytest.fixture(scope="module", params=LINES)
-def sandbox(
-    request: pytest.FixtureRequest, template: Template, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Environment]:
-    """A sandbox environment called my_env, generated with its hook, on the NeMo Gym line of the parameter."""
-    line: str = request.param
-    folder = tmp_path_factory.mktemp(f"sandbox_{line.replace('.', '_')}") / "my_env"
-    yield generate(template, folder, line, interpreter_for(line), "archetype=sandbox")
+@pytest.fixture(params=LINES)
+def sandbox(request: pytest.FixtureRequest, environments: Environments) -> Environment:
+    """A sandbox environment called my_env on the NeMo Gym line of the parameter."""
+    return environments("sandbox", request.param)
 
 
 def test_the_first_rollout_solves_its_task_without_a_key(sandbox: Environment) -> None:
