@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import yaml
-from generated import ROOT, Template, generate, interpreter_for, run_ok
+from generated import ARCHETYPES, Template, generate, interpreter_for, run_ok
 
 # What CPython's own extension modules are linked with.
 PYTHON_LIBRARIES = "libssl3,libsqlite3-0,libffi8,zlib1g,libbz2-1.0,liblzma5,libreadline8,libuuid1,libncursesw6"
@@ -216,9 +215,7 @@ def main() -> None:
 
 def combinations() -> list[tuple[str, bool]]:
     """Every archetype, with E2B and without, as copier.yml has them."""
-    questions = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
-    archetypes = questions["archetype"]["choices"].values()
-    return [(each, use_e2b) for each in archetypes for use_e2b in ([False] if each == "game" else [False, True])]
+    return [(each, use_e2b) for each in ARCHETYPES for use_e2b in ([False] if each == "game" else [False, True])]
 
 
 if __name__ == "__main__":

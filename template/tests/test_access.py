@@ -131,6 +131,27 @@ def test_pages_of_other_origins_get_in_only_where_named(serve: Any, monkeypatch:
     assert answers("https://other.example") == (None, None)
 
 
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 404),  # no browser
+        ({"Origin": "{url}", "Sec-Fetch-Site": "same-origin"}, 404),
+        ({"Origin": "{url}"}, 404),  # a browser of old
+        ({"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://127.0.0.1:1", "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        # A name of the attacker's that points to this machine: to the browser, page and server are one.
+        ({"Origin": "http://evil.example", "Host": "evil.example", "Sec-Fetch-Site": "same-origin"}, 403),
+    ],
+)
+def test_a_page_of_another_site_cannot_call_a_tool(
+    live: LiveServer, monkeypatch: Any, headers: dict[str, str], status: int
+) -> None:
+    sent = {name: value.replace("{url}", live.url) for name, value in headers.items()}
+    assert live.client().post("/no_tool", data=b"{}", headers=sent).status_code == status
+
+
 def test_the_log_names_no_secret(tmp_path: Path, rows: list[Row]) -> None:
     """A real server, with everything that may go wrong about access; its log is read afterwards."""
     secrets = {"ENV_API_KEY": "key-8f1c", "ENV_SESSION_SECRET": "signing-77aa", "E2B_API_KEY": "e2b_0123456789"}
