@@ -63,7 +63,7 @@ def test_a_flood_of_wrong_keys_is_sent_away(serve: Any, monkeypatch: Any) -> Non
     answers = [client.get("/tools") for _ in range(200)]
     assert {answer.status_code for answer in answers} == {401, 429}
     assert answers[0].headers["WWW-Authenticate"] == "Bearer"
-    assert int(answers[-1].headers["Retry-After"]) >= 1
+    assert all(int(answer.headers["Retry-After"]) >= 1 for answer in answers if answer.status_code == 429)
     # Who has the key is not kept out by who has not.
     client.headers["Authorization"] = "Bearer sesame"
     assert client.get("/tools").status_code == 200
@@ -77,11 +77,12 @@ def test_requests_beyond_the_limit_are_told_when_to_come_back(serve: Any, rows: 
     patient.seed(rows[1])
     answers = [hasty.post("/no_tool") for _ in range(50)]
     assert {answer.status_code for answer in answers} == {404, 429}
-    assert answers[-1].headers["Set-Cookie"] == cookie  # or NeMo Gym 0.4's agent would lose the session
-    assert answers[-1].json()["output"].startswith("Error: too many requests")
+    refused = next(answer for answer in answers if answer.status_code == 429)
+    assert refused.headers["Set-Cookie"] == cookie  # or NeMo Gym 0.4's agent would lose the session
+    assert refused.json()["output"].startswith("Error: too many requests")
     assert patient.post("/no_tool").status_code == 404
     assert hasty.get("/health").status_code == 200
-    time.sleep(float(answers[-1].headers["Retry-After"]))
+    time.sleep(float(refused.headers["Retry-After"]))
     assert hasty.post("/no_tool").status_code == 404
 
 
