@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from generated import ARCHETYPES, Template, generate, interpreter_for, run_ok
+from generated import ARCHETYPES, Environment, Template, generate, interpreter_for, run_ok
 
 # What CPython's own extension modules are linked with.
 PYTHON_LIBRARIES = "libssl3,libsqlite3-0,libffi8,zlib1g,libbz2-1.0,liblzma5,libreadline8,libuuid1,libncursesw6"
@@ -193,11 +193,11 @@ def main() -> None:
             seconds = time.monotonic() - started
             layers = buildah.layers(name)[1:]
             sizes = ", ".join(f"{layer.size / 1e6:.1f}" for layer in layers)
-            with buildah.container(name) as container:
+            with buildah.container(name) as container, e2b_variables(environment, use_e2b) as e2b:
                 starts = []
                 for port, env in ((11000, {}), (7860, {"SPACE_ID": "you/my-env"})):
                     key = {"ENV_API_KEY": "sesame"}
-                    with container.serving(port, **env, **key) as until:
+                    with container.serving(port, **env, **key, **e2b) as until:
                         starts.append(until)
                         check = [environment.python, "check.py", f"http://127.0.0.1:{port}"]
                         print(run_ok(*check, cwd=environment.path, **key).splitlines()[-1], file=sys.stderr)
@@ -211,6 +211,31 @@ def main() -> None:
     finally:
         buildah.remove()
         shutil.rmtree(folder)
+
+
+STANDIN = """
+import json, sys
+sys.path.insert(0, "tests")
+import standin_e2b
+with standin_e2b.serve() as service:
+    print(json.dumps(service.environment()), flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def e2b_variables(environment: Environment, use_e2b: bool) -> Iterator[dict[str, str]]:
+    """What leads a container to the stand-in of E2B's service that an environment's own tests have."""
+    if not use_e2b:
+        yield {}
+        return
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([environment.python, "-c", STANDIN], cwd=environment.path, text=True, **pipes)
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.communicate(timeout=30)
 
 
 def combinations() -> list[tuple[str, bool]]:
