@@ -1,5 +1,6 @@
 """Environments generated as a user generates them: each archetype, on each line of NeMo Gym."""
 
+import signal
 from collections.abc import Callable
 from functools import cache
 
@@ -7,6 +8,9 @@ import pytest
 from generated import LINES, Environment, Template, generate, interpreter_for
 
 Environments = Callable[..., Environment]
+
+# A job in the background of a shell ignores Ctrl+C, and so would the programs that are interrupted here.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
