@@ -57,7 +57,8 @@ def test_it_is_small_and_holds_nothing_that_it_does_not_need(buildah: Buildah, c
     assert not [name for name in files if name.startswith("/app/tests/") or name.endswith("/.env")]
     assert not {"/app/data/train.jsonl", "/app/data/validation.jsonl", "/app/policy.py"} & set(files)
     for path in ("~root/.cache", "~user/.cache", "/opt/uv", "/app/.venv/bin/pytest"):
-        assert container.run("sh", "-c", f"test -e {path} && echo there || true") == "", path
+        assert container.run_as_root("sh", "-c", f"test -e {path} && echo there || true") == "", path
+    assert container.run_as_root("sh", "-c", "test -e ~root && echo there") == "there"
     environment = " ".join(container.settings["Env"])
     assert "KEY" not in environment and "TOKEN" not in environment and "SECRET" not in environment
 
