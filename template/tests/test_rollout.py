@@ -44,7 +44,7 @@ def test_many_episodes_end_with_a_summary_and_trajectories_that_can_be_graded_ag
     output = tmp_path / "rollouts.jsonl"
     done = rollout("--url", live.url, "--episodes", "10", "--concurrency", "4", "--output", str(output))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "over 10 episodes" in done.stdout
+    assert "over 10 graded episodes" in done.stdout
     trajectories = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert len(trajectories) == 10
     for trajectory in trajectories:
