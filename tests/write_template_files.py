@@ -6,6 +6,7 @@ They are those whose first line says so. A test in each environment compares the
 """
 
 import hashlib
+import re
 import sys
 from pathlib import Path
 
@@ -17,9 +18,15 @@ FIRST_LINE = b"# Part of the template: changes belong there"
 def listed() -> str:
     """The lines of the list, as `sha256sum` writes them; paths hold answers, so the list is a Jinja file."""
     own = [path for path in sorted(TEMPLATE.rglob("*.py")) if path.read_bytes().startswith(FIRST_LINE)]
-    return "".join(
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(TEMPLATE).as_posix()}\n" for path in own
-    )
+    return "".join(line(path) for path in own)
+
+
+def line(path: Path) -> str:
+    """A file's line, in the conditions that stand in its path."""
+    name = path.relative_to(TEMPLATE).as_posix()
+    conditions = "".join(re.findall(r"{% if .+? %}", name))
+    text = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {re.sub('{%.+?%}', '', name)}\n"
+    return conditions + text + "{% endif %}" * conditions.count("{%")
 
 
 if __name__ == "__main__":

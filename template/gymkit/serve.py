@@ -12,16 +12,20 @@ import sys
 import yaml
 
 from gymkit import project
+from gymkit.server import CannotServe
 
 DEFAULT_PORT = 11000
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def run(server_class: type) -> None:
-    """Serve until stopped. On a port that cannot be had: one clear line, exit status 1."""
+    """Serve until stopped. Where the port cannot be had or the server may not start: one clear line, exit status 1."""
     if "NEMO_GYM_CONFIG_DICT" not in os.environ:
         _stand_alone()
-    server_class.run_webserver()
+    try:
+        server_class.run_webserver()
+    except CannotServe as reason:
+        sys.exit(str(reason))
 
 
 def _stand_alone() -> None:

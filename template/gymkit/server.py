@@ -8,12 +8,13 @@ A row's way: `/seed_session` makes the session's domain object from the row, eac
 
 import asyncio
 import inspect
+import ipaddress
 import json
 import logging
 import math
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from functools import cache
@@ -36,6 +37,10 @@ from gymkit.tools import ToolFailed, ToolRoute, tool_schemas
 log = logging.getLogger("gymkit")
 
 RETRY_AFTER_SECONDS = 5
+
+
+class CannotServe(Exception):
+    """The server must not, or cannot, be started; the message is one line for the person who starts it."""
 
 
 class InvalidRow(ValueError):
@@ -67,6 +72,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     # NeMo Gym 0.7 reads it (the annotation keeps 0.4's pydantic content). Nothing here needs Ray.
     ray_enabled: ClassVar[bool | None] = False
 
+    # Whether a caller's code runs on this machine: then strangers need a key.
+    runs_code: ClassVar[bool] = False
+
     config: EnvironmentConfig
 
     _sessions: SessionStore = PrivateAttr()
@@ -82,8 +90,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         """
         raise NotImplementedError
 
-    def grade(self, episode: Any, expected: Any) -> Verdict | float:
-        """The reward of the session's own domain object. `expected` is the row's expected output."""
+    def grade(self, episode: Any, expected: Any) -> Verdict | float | Awaitable[Verdict | float]:
+        """The reward of the session's own domain object. `expected` is the row's expected output. May be a coroutine;
+        it then has the time of a tool call."""
         raise NotImplementedError
 
     def grade_without_session(self, row: Mapping[str, Any], response: Mapping[str, Any]) -> Verdict | float:
@@ -92,6 +101,12 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
     def end_episode(self, episode: Any) -> Any:
         """Release what the domain's object holds. May be a coroutine. Called once per session, whatever ends it."""
+
+    async def on_start(self) -> None:
+        """What is to be done when the server has started, on its event loop."""
+
+    async def on_stop(self) -> None:
+        """What is to be done when the server stops, after the last session has ended."""
 
     # ------------------------------------------------------------------------------------------- for tool bodies
 
@@ -132,6 +147,8 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     # ------------------------------------------------------------------------------------------------- endpoints
 
     def setup_webserver(self) -> FastAPI:
+        if self.runs_code:
+            _refuse_strangers(self.config.host)
         self._threads = ThreadPoolExecutor(self.config.tool_threads, thread_name_prefix="tool")
         self._sessions = SessionStore(
             cookie_name=self.get_session_middleware_key(),
@@ -154,10 +171,12 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         @asynccontextmanager
         async def lifespan(app: FastAPI):
             reaper = asyncio.create_task(self._close_idle_sessions())
+            await self.on_start()
             async with inner_lifespan(app) as state:
                 yield state
             reaper.cancel()
             await self._sessions.close_all("The server stopped.")
+            await self.on_stop()
             self._threads.shutdown(wait=False, cancel_futures=True)
 
         app.router.lifespan_context = lifespan
@@ -237,7 +256,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         session: Session | None = request.scope.get(SESSION)
         if session is None:
             if cookie is None:
-                return _verdict(self.grade_without_session, body, body["response"])
+                return await _verdict(self.config.tool_seconds, self.grade_without_session, body, body["response"])
             session_id = self._sessions.signed_id(cookie)
             ended = self._sessions.ended(session_id) if session_id else None
             if ended is not None and ended.verdict is not None:
@@ -257,7 +276,8 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
                     return ended.verdict
                 return Verdict.masked("session_lost", "The session was closed before its verdict was asked for.")
             if same_truth(session.row, body):
-                verdict = _verdict(self.grade, session.state, expected_output(session.row))
+                expected = expected_output(session.row)
+                verdict = await _verdict(self.config.tool_seconds, self.grade, session.state, expected)
             else:
                 verdict = Verdict.masked("session_lost", "The session was seeded with another row than this one.")
         finally:
@@ -333,14 +353,36 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         return JSONResponse(json.loads(error_body(text)), error.status_code, error.headers)
 
 
-def _verdict(grade: Any, *arguments: Any) -> Verdict:
-    """What a grader says; a grader that fails gives a masked sample, never a made-up reward."""
+async def _verdict(seconds: float, grade: Any, *arguments: Any) -> Verdict:
+    """What a grader says; a grader that fails, or takes too long, gives a masked sample, never a made-up reward."""
     try:
         result = grade(*arguments)
+        if inspect.isawaitable(result):
+            async with asyncio.timeout(seconds):
+                result = await result
         return result if isinstance(result, Verdict) else Verdict(reward=float(result))
     except Exception as error:
         log.exception("The grader failed")
         return Verdict.masked("verifier_error", f"{type(error).__name__}: {error}")
+
+
+def _refuse_strangers(host: str) -> None:
+    """A server that runs code for its callers is no open door.
+
+    Raises:
+        CannotServe: it would listen beyond this machine, without a key, and nobody has said that it may.
+    """
+    if os.environ.get("ENV_API_KEY") or os.environ.get("ENV_ALLOW_CODE_WITHOUT_KEY") == "1":
+        return
+    try:
+        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        loopback = False
+    if not loopback:
+        raise CannotServe(
+            f"This environment runs its callers' code, so on {host} it wants a key: set ENV_API_KEY (callers send it "
+            "as a bearer token), or ENV_ALLOW_CODE_WITHOUT_KEY=1 where everybody who can reach it may run code."
+        )
 
 
 async def _json_object(request: Request) -> Row:
