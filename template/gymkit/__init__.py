@@ -10,6 +10,8 @@
 - `data`      writes and checks the task rows
 - `fixture`   the grader's cases, for NeMo Gym's own checks
 - `project`   where the environment's own files and names are
+- `pictures`  takes a picture out of a tool's answer, for the model to see
+- `recording` keeps an episode's pictures, and a page to watch it
 - `serve`     `python server.py`: the server alone, without Ray or a head server
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.
