@@ -510,11 +510,11 @@ def main() -> int:
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    summary.show(time.monotonic() - started)
     if pictures:
-        console.print(f"[dim]Pictures: {pictures}[/dim]")
+        console.print(f"[dim]Pictures: {pictures}[/dim]", soft_wrap=True)
     if options.record and options.record.exists():
-        console.print(f"[dim]To watch: {options.record}[/dim]")
+        console.print(f"[dim]To watch: {options.record}[/dim]", soft_wrap=True)
+    summary.show(time.monotonic() - started)
     if options.output:
         console.print(f"[dim]Trajectories: {options.output}[/dim]")
     return 1 if summary.failed else 0
