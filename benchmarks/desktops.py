@@ -21,10 +21,9 @@ from typing import Any
 sys.path[:0] = [".", "tests"]
 
 import uvicorn  # noqa: E402
-from harness import Client, play_row, read_rows  # noqa: E402
-
 from gymkit import project  # noqa: E402
 from gymkit.fixture import make_server  # noqa: E402
+from harness import Client, play_row, read_rows  # noqa: E402
 
 PLACES = [(76, 92), (202, 92), (328, 92), (454, 92)]  # The tabs: each click changes most of the screen.
 
@@ -126,7 +125,8 @@ def leftovers(episodes: int = 100) -> None:
         "sockets": new_sockets,
         "lock files of killed displays": [name for name in displays if os.path.exists(f"/tmp/.X{name[1:]}-lock")],
     }
-    os.rmdir(tempfile.tempdir) if not left["folders"] else None
+    if not left["folders"]:
+        os.rmdir(tempfile.tempdir)
     for what, found in left.items():
         print(f"{what} left over: {found or 'none'}")
     sys.exit(1 if any(left.values()) else 0)

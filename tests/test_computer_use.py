@@ -54,10 +54,8 @@ def policy(environment: Environment, tmp_path: Path) -> Iterator[tuple[str, Path
 def shared_venv(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The overrides by which all servers use the environment's own virtual environment."""
     root = tmp_path_factory.mktemp("venvs")
-    models = [f"responses_api_models/{name}" for name in MODEL_TYPES]
-    for server in ["resources_servers/my_env", "responses_api_agents/my_env_agent", "environment_servers/legacy_agent"]:
-        models.append(server)
-    for server in models:
+    names = ["resources_servers/my_env", "responses_api_agents/my_env_agent", "environment_servers/legacy_agent"]
+    for server in [*names, *(f"responses_api_models/{name}" for name in MODEL_TYPES)]:
         (root / server).mkdir(parents=True)
         (root / server / ".venv").symlink_to(environment.path / ".venv")
     return ["+skip_venv_if_present=true", f"+uv_venv_dir={root}", "+uvicorn_logging_show_200_ok=true"]
