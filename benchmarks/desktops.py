@@ -69,9 +69,8 @@ def latency(sessions: int = 8, clicks: int = 25) -> None:
     sizes = [size for _, _, more in results for size in more]
     print(f"{sessions} sessions at once, {len(taken)} clicks, load {os.getloadavg()[0]:.1f}")
     print(f"first picture (desktop's start): up to {max(first for first, _, _ in results):.2f} s")
-    print(
-        f"click + fresh picture: p50 {taken[len(taken) // 2] * 1e3:.0f} ms, p99 {taken[int(len(taken) * 0.99)] * 1e3:.0f} ms"
-    )
+    p50, p99 = (taken[int(len(taken) * part)] * 1e3 for part in (0.5, 0.99))
+    print(f"click + fresh picture: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
     print(f"bytes per picture: {statistics.mean(sizes):,.0f} on average, {max(sizes):,} at most")
 
 

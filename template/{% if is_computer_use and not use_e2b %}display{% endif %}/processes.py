@@ -115,7 +115,8 @@ class Keeper:
         program = self._programs[self._count] = Program(self._count)
         order = {"command": list(command), "environment": dict(environment), "folder": str(folder)}
         self._say({"start": self._count, **order, "output": str(output), "limits": dict(limits or {})})
-        await program.started
+        # Not awaited itself: who gives up would cancel it.
+        await asyncio.wait({program.started})
         if program.pid is None:
             raise KeeperLost("its keeper has gone")
         return program
