@@ -295,10 +295,16 @@ def test_the_list_of_the_templates_own_files_is_up_to_date() -> None:
 
 
 def test_the_users_files_are_those_that_an_update_leaves_alone(template: Template, tmp_path: Path) -> None:
-    """Every pattern of `_exclude` that an update obeys names files that exist."""
-    folder = render(template, tmp_path / "my_env")
-    patterns = [re.sub(r"{%.*?%}", "", pattern) for pattern in QUESTIONS["_exclude"] if "update" in pattern]
+    """Every pattern of `_exclude` that an update obeys names files of some archetype."""
+    folders = {archetype: render(template, tmp_path / archetype, archetype=archetype) for archetype in ARCHETYPES}
+    modules = {
+        archetype: re.findall(r"^from (\w+) import tasks", (folder / "make_data.py").read_text(), re.M)[0]
+        for archetype, folder in folders.items()
+    }
+    patterns = [re.sub(r"{%.*?%}", "", pattern).lstrip("/") for pattern in QUESTIONS["_exclude"] if "update" in pattern]
     assert len(patterns) >= 4
     for pattern in patterns:
-        name = pattern.replace("{{ domain_module }}", "wordle").lstrip("/")
-        assert list(folder.glob(name)), pattern
+        assert any(
+            list(folder.glob(pattern.replace("{{ domain_module }}", modules[archetype])))
+            for archetype, folder in folders.items()
+        ), pattern
