@@ -5,6 +5,7 @@ Pictures come by the core protocol, input goes by XTEST, the shape of the pointe
 Every call blocks. A `Screen` belongs to one thread at a time.
 """
 
+import struct
 import time
 from collections.abc import Callable, Iterable
 from threading import Event
@@ -26,8 +27,10 @@ SPECIAL_KEYS = 0x1008FF00
 CHUNK = 20
 """So many characters are typed at once; then the programs get a little time."""
 CHUNK_SECONDS = 0.005
-REMAP_SECONDS = 0.2
-"""A key whose meaning is to change must first have been read by the programs that were sent it."""
+PING_SECONDS = 1.0
+"""A window that has not answered by then is not waited for."""
+SUBSTRUCTURE_NOTIFY = 1 << 19
+CLIENT_MESSAGE = 33
 
 
 class DisplayGone(Exception):
@@ -66,6 +69,11 @@ class Screen:
         self._test = self._connection(xcffib.xtest.key)
         self._fixes = self._connection(xcffib.xfixes.key)
         self._fixes.QueryVersion(5, 0).reply()
+        self._core.ChangeWindowAttributes(self._root, xcffib.xproto.CW.EventMask, [SUBSTRUCTURE_NOTIFY])
+        self._pings = 0
+        self._talking: set[int] = set()
+        self._silent: set[int] = set()
+        self._atoms: dict[str, int] = {}
         self._read_keyboard()
 
     def close(self) -> None:
@@ -76,11 +84,56 @@ class Screen:
         """Wait until the X server has done all that it was told."""
         self._core.GetInputFocus().reply()
 
+    def _await_window(self) -> None:
+        """Wait until the active window has had all input so far: it answers a ping (_NET_WM_PING), which comes after.
+
+        One that has no time is waited for no longer than `PING_SECONDS`; one that does not know of pings, only once. Tk
+        answers them without saying that it does.
+        """
+        self._sync()
+        window = next(iter(self._property(self._root, "_NET_ACTIVE_WINDOW")), 0)
+        ping = self._atom("_NET_WM_PING")
+        if not window or window in self._silent:
+            return
+        self._pings += 1
+        protocols = self._atom("WM_PROTOCOLS")
+        message = struct.pack("=BBHII5I", CLIENT_MESSAGE, 32, 0, window, protocols, ping, self._pings, window, 0, 0)
+        self._core.SendEvent(False, window, 0, message)
+        self._connection.flush()
+        deadline = time.monotonic() + PING_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                event = self._connection.poll_for_event()
+            except xcffib.Error:
+                return  # The window has gone meanwhile.
+            if event is None:
+                time.sleep(0.002)
+            elif isinstance(event, xcffib.xproto.ClientMessageEvent) and event.data.data32[1] == self._pings:
+                self._talking.add(window)
+                return
+        if window not in self._talking:
+            self._silent.add(window)
+
+    def _atom(self, name: str) -> int:
+        if name not in self._atoms:
+            self._atoms[name] = self._core.InternAtom(False, len(name), name).reply().atom
+        return self._atoms[name]
+
+    def _property(self, window: int, name: str) -> list[int]:
+        """A property of a window: numbers of 32 bits each."""
+        try:
+            found = self._core.GetProperty(False, window, self._atom(name), 0, 0, 64).reply()
+        except xcffib.Error:
+            return []  # The window has gone meanwhile.
+        data = bytes(found.value.buf())
+        return list(struct.unpack(f"={len(data) // 4}I", data[: len(data) // 4 * 4]))
+
     # ---------------------------------------------------------------------------------------------------- screen
 
     @_checked
     def capture(self) -> Image.Image:
-        """The screen with the pointer, as an RGB picture."""
+        """The screen with the pointer, as an RGB picture, once the active window has had all input so far."""
+        self._await_window()
         size = self.width * self.height * 4
         everything = 0xFFFFFFFF
         request = self._core.GetImage(
@@ -99,17 +152,12 @@ class Screen:
     @_checked
     def has_window_manager(self) -> bool:
         """Whether a window manager has said that it is there."""
-        return self._root_property("_NET_SUPPORTING_WM_CHECK")
+        return bool(self._property(self._root, "_NET_SUPPORTING_WM_CHECK"))
 
     @_checked
     def has_windows(self) -> bool:
         """Whether the window manager manages any window."""
-        return self._root_property("_NET_CLIENT_LIST")
-
-    def _root_property(self, name: str) -> bool:
-        """Whether a property of the root window holds anything."""
-        atom = self._core.InternAtom(False, len(name), name).reply().atom
-        return self._core.GetProperty(False, self._root, atom, 0, 0, 1).reply().value_len > 0
+        return bool(self._property(self._root, "_NET_CLIENT_LIST"))
 
     # ----------------------------------------------------------------------------------------------------- mouse
 
@@ -159,8 +207,8 @@ class Screen:
         missing = [keysym for keysym in dict.fromkeys(keysyms) if keysym not in self._keys]
         wanted = [keysym for keysym in missing if keysym not in self._lent]
         if len(wanted) > len(self._spare) - len(self._lent):
-            self._sync()
-            time.sleep(REMAP_SECONDS)
+            # A key whose meaning is to change must first have been read by the program that was sent it.
+            self._await_window()
             self._lent.clear()
             wanted = missing
         codes = self._spare[len(self._lent) : len(self._lent) + len(wanted)]
