@@ -221,7 +221,9 @@ class Screen:
             self._core.ChangeKeyboardMapping(
                 len(run), run[0][0], 2, [keysym for _, keysym in run for _ in (PLAIN, SHIFTED)]
             )
-        self._sync()
+        if wanted:
+            # A program that reads a key and the change together may take the old meaning for the new one.
+            self._await_window()
 
     def _key(self, keysym: int) -> tuple[int, int]:
         """The key of a keysym, and its level."""
