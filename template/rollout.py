@@ -4,6 +4,9 @@
     uv run python rollout.py                                  one episode, by the environment's own player (no key)
     uv run python rollout.py --episodes 50 --concurrency 8    many, with a progress bar and a summary
     uv run python rollout.py --model M --base-url URL         by any OpenAI-compatible model (key: OPENAI_API_KEY)
+    uv run python rollout.py --record results/episode.html    leaves a page on which the episode can be watched
+
+A picture in a tool's answer is shown to the model as an image, and saved in results/pictures/.
 
 Without --url (or ENV_URL) it uses the environment that runs on port 11000, and starts one itself if none does.
 """
@@ -31,7 +34,9 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gymkit.pictures import has_pictures, picture_message, take_apart
 from gymkit.project import ROOT, environment_name
+from gymkit.recording import save_pictures, write_page
 from policy import play
 
 LOCAL_URL = "http://127.0.0.1:11000"
@@ -212,7 +217,8 @@ class Player:
     def next_items(self, items: list[Item]) -> list[Item]:
         try:
             if self.started:
-                name, arguments = self.moves.send(output_text(items[-1]["output"]))
+                last = next(item for item in reversed(items) if item["type"] == "function_call_output")
+                name, arguments = self.moves.send(output_text(last["output"]))
             else:
                 self.started = True
                 name, arguments = next(self.moves)
@@ -292,8 +298,19 @@ def chat_messages(items: list[Item]) -> list[Item]:
         elif kind == "function_call_output":
             messages.append({"role": "tool", "tool_call_id": item["call_id"], "content": item["output"]})
         elif kind == "message":
-            messages.append({"role": item["role"], "content": text_of(item)})
+            content = chat_parts(item["content"]) if has_pictures(item) else text_of(item)
+            messages.append({"role": item["role"], "content": content})
     return messages
+
+
+def chat_parts(content: list[Item]) -> list[Item]:
+    """The text and the pictures of a message in the form of Chat Completions."""
+    return [
+        {"type": "image_url", "image_url": {"url": part["image_url"], "detail": part.get("detail", "auto")}}
+        if part["type"] == "input_image"
+        else {"type": "text", "text": part.get("text", "")}
+        for part in content
+    ]
 
 
 def text_of(item: Item) -> str:
@@ -326,13 +343,19 @@ def play_episode(url: str, row: Item, policy: Policy, max_turns: int, show: bool
             for item in output:
                 if item["type"] == "message":
                     console.print(f"[bold]{turn:3d}[/bold]  {escape(text_of(item))}")
+        pictures: list[str] = []
+        over = False
         for call in calls:
-            result = call_tool(environment, call)
+            result, picture, done = take_apart(call_tool(environment, call))
+            over = over or done
+            pictures += [picture] if picture else []
             items.append({"type": "function_call_output", "call_id": call["call_id"], "output": result})
             if show:
                 console.print(f"[bold]{turn:3d}[/bold]  [cyan]{call['name']}[/cyan] {escape(call['arguments'])}")
                 console.print(f"[green]{escape(indent(output_text(result), ' ' * 5))}[/green]")
-        if not calls:
+        if pictures:
+            items.append(picture_message(pictures))
+        if over or not calls:
             break
     return environment.post_ok("/verify", verify_request(row, items, getattr(policy, "model", "policy.py")))
 
@@ -415,6 +438,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--base-url", default=os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"))
     parser.add_argument("--chat", action="store_true", help="use Chat Completions without asking for Responses first")
     parser.add_argument("--output", type=Path, help="write the trajectories there, as JSONL of /verify bodies")
+    parser.add_argument("--record", type=Path, help="write a page there on which the (last) episode can be watched")
     parser.add_argument("--wait", type=float, default=300, help="seconds to wait for a Space that sleeps")
     parsed = parser.parse_args()
     for name in ("episodes", "concurrency", "max_turns"):
@@ -445,6 +469,7 @@ def main() -> int:
     summary = Summary()
     single = options.episodes == 1
     started = time.monotonic()
+    pictures: Path | None = None
 
     with running_environment(options.url) as url:
         tools = tools_of(url, options.wait)
@@ -479,10 +504,17 @@ def main() -> int:
                     else:
                         summary.add(result)
                         output.write(json.dumps(result, ensure_ascii=False) + "\n")
+                        pictures = save_pictures(result, ROOT / "results" / "pictures")
+                        if options.record:
+                            write_page(result, options.record)
                     progress.advance(bar)
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
+    if pictures:
+        console.print(f"[dim]Pictures: {pictures}[/dim]", soft_wrap=True)
+    if options.record and options.record.exists():
+        console.print(f"[dim]To watch: {options.record}[/dim]", soft_wrap=True)
     summary.show(time.monotonic() - started)
     if options.output:
         console.print(f"[dim]Trajectories: {options.output}[/dim]")

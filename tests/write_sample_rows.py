@@ -9,7 +9,11 @@ from pathlib import Path
 
 from generated import ROOT, Template, generate, interpreter_for, run_ok
 
-ARCHETYPES = {"game": "{% if is_game %}data{% endif %}", "sandbox": "{% if is_sandbox %}data{% endif %}"}
+ARCHETYPES = {
+    "game": "{% if is_game %}data{% endif %}",
+    "sandbox": "{% if is_sandbox %}data{% endif %}",
+    "computer_use": "{% if is_computer_use %}data{% endif %}",
+}
 
 
 def main() -> None:

@@ -12,6 +12,8 @@
 - `pool`      things that take long to make, a few of them in store (where an archetype has such)
 - `fixture`   the grader's cases, for NeMo Gym's own checks
 - `project`   where the environment's own files and names are
+- `pictures`  takes a picture out of a tool's answer, for the model to see
+- `recording` keeps an episode's pictures, and a page to watch it
 - `serve`     `python server.py`: the server alone, without Ray or a head server
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.

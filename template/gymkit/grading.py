@@ -54,8 +54,8 @@ def expected_output(row: Mapping[str, Any]) -> Any:
     truth = row.get("ground_truth")
     if isinstance(truth, list):
         truth = truth[0] if truth else None
-    if isinstance(truth, Mapping):
-        truth = truth.get("expected_output")
+    if isinstance(truth, Mapping) and "expected_output" in truth:
+        truth = truth["expected_output"]
     return truth
 
 

@@ -196,11 +196,12 @@ def test_many_clients_at_once_each_play_their_own_episode(live: LiveServer) -> N
         client = live.client()
         client.seed(row)
         items = play_row(client, row)
-        return client.verdict(row, items), [item["output"] for item in items if "output" in item]
+        # The text alone: two pictures of one thing may differ by a pixel.
+        return client.verdict(row, items), [json.loads(i["output"])["output"] for i in items if "output" in i]
 
     started = time.monotonic()
     alone = [episode(row) for row in rows[:8]]
-    more = int(8 * 5 / (time.monotonic() - started))  # as many as play one after the other in about five seconds
+    more = int(8 * 10 / (time.monotonic() - started))  # as many as play one after the other in about ten seconds
     rows = rows[: max(8, min(64, more))]
     alone += [episode(row) for row in rows[8:]]
     with ThreadPoolExecutor(len(rows)) as pool:

@@ -1,0 +1,13 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""The door through which NeMo Gym finds agent.py: it runs responses_api_agents/<name>/<entrypoint>."""
+
+import sys
+from pathlib import Path
+
+# NeMo Gym's own responses_api_agents, whose simple_agent is used, must be found before this folder's.
+sys.path.append(str(Path(__file__).resolve().parents[2]))
+
+from agent import PictureAgent
+
+if __name__ == "__main__":
+    PictureAgent.run_webserver()
