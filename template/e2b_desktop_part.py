@@ -80,7 +80,7 @@ if [ "$size" -gt $((2 * {half})) ]; then
 elif [ "$size" -gt {half} ]; then tail -c $((size - {half})) "$out"; fi
 rm -f "$out"; exit $code"""
 # How the application ended is told by a file that is not in its folder.
-OPEN_APP = "rm -f ~/.app-exit; cd {folder} && {{ {command} >~/.app-log 2>&1; echo $? >~/.app-exit; }}"
+OPEN_APP = "rm -f ~/.app-exit; {command} >~/.app-log 2>&1; echo $? >~/.app-exit"
 WANT_TKINTER = """\
 python3 -c 'import tkinter' 2>/dev/null && exit
 export DEBIAN_FRONTEND=noninteractive
@@ -277,8 +277,8 @@ class E2BDesktop:
         if argv[0] == "python3":
             await self._call(self._want_tkinter)
         before = await self._call(self._windows)
-        command = OPEN_APP.format(folder=APP, command=shlex.join(argv))
-        await self._call(lambda: self._live.commands.run(command, background=True, timeout=0).disconnect())
+        command = OPEN_APP.format(command=shlex.join(argv))
+        await self._call(lambda: self._live.commands.run(command, background=True, cwd=APP, timeout=0).disconnect())
         self._opened = True
         end = time.monotonic() + WINDOW_SECONDS
         while not await self._call(self._windows) - before:
