@@ -10,8 +10,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
+
+ARCHETYPES: list[str] = list(
+    yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))["archetype"]["choices"].values()
+)
 
 LINES = os.environ.get("NEMO_GYM_LINES", "0.4 0.7").split()
 """The lines of NeMo Gym to test. 0.7 needs Python 3.13.14 or later: where none can be had, set the variable to 0.4."""

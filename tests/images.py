@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import requests
-import yaml
-from generated import ROOT, Template, generate, interpreter_for, run_ok
+from generated import ARCHETYPES, Environment, Template, generate, interpreter_for, run_ok
 
 # What CPython's own extension modules are linked with.
 PYTHON_LIBRARIES = "libssl3,libsqlite3-0,libffi8,zlib1g,libbz2-1.0,liblzma5,libreadline8,libuuid1,libncursesw6"
@@ -194,11 +193,11 @@ def main() -> None:
             seconds = time.monotonic() - started
             layers = buildah.layers(name)[1:]
             sizes = ", ".join(f"{layer.size / 1e6:.1f}" for layer in layers)
-            with buildah.container(name) as container:
+            with buildah.container(name) as container, e2b_variables(environment, use_e2b) as e2b:
                 starts = []
                 for port, env in ((11000, {}), (7860, {"SPACE_ID": "you/my-env"})):
                     key = {"ENV_API_KEY": "sesame"}
-                    with container.serving(port, **env, **key) as until:
+                    with container.serving(port, **env, **key, **e2b) as until:
                         starts.append(until)
                         check = [environment.python, "check.py", f"http://127.0.0.1:{port}"]
                         print(run_ok(*check, cwd=environment.path, **key).splitlines()[-1], file=sys.stderr)
@@ -214,11 +213,34 @@ def main() -> None:
         shutil.rmtree(folder)
 
 
+STANDIN = """
+import json, sys
+sys.path.insert(0, "tests")
+import standin_e2b
+with standin_e2b.serve() as service:
+    print(json.dumps(service.environment()), flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def e2b_variables(environment: Environment, use_e2b: bool) -> Iterator[dict[str, str]]:
+    """What leads a container to the stand-in of E2B's service that an environment's own tests have."""
+    if not use_e2b:
+        yield {}
+        return
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = subprocess.Popen([environment.python, "-c", STANDIN], cwd=environment.path, text=True, **pipes)
+    assert process.stdout is not None
+    try:
+        yield json.loads(process.stdout.readline())
+    finally:
+        process.communicate(timeout=30)
+
+
 def combinations() -> list[tuple[str, bool]]:
     """Every archetype, with E2B and without, as copier.yml has them."""
-    questions = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
-    archetypes = questions["archetype"]["choices"].values()
-    return [(each, use_e2b) for each in archetypes for use_e2b in ([False] if each == "game" else [False, True])]
+    return [(each, use_e2b) for each in ARCHETYPES for use_e2b in ([False] if each == "game" else [False, True])]
 
 
 if __name__ == "__main__":

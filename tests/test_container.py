@@ -55,6 +55,7 @@ def test_it_is_small_and_holds_nothing_that_it_does_not_need(buildah: Buildah, c
     ).splitlines()
     assert "/app/server.py" in files and "/app/data/demo.jsonl" in files
     assert not [name for name in files if name.startswith("/app/tests/") or name.endswith("/.env")]
+    assert not {"/app/data/train.jsonl", "/app/data/validation.jsonl", "/app/policy.py"} & set(files)
     for path in ("/root/.cache", "/home/user/.cache", "/opt/uv", "/app/.venv/bin/pytest"):
         assert container.run("sh", "-c", f"test -e {path} && echo there || true") == "", path
     environment = " ".join(container.settings["Env"])

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generated import LINES, Environment, free_port, run, run_ok, user_environ
+from generated import ARCHETYPES, LINES, Environment, free_port, run, run_ok, user_environ
 from standin_model import gives_up, text_of
 
 STANDIN = Path(__file__).with_name("standin_model.py")
-ARCHETYPES = ["game", "sandbox"]
 MODEL_TYPES = ["openai_model", "vllm_model"]
 
 

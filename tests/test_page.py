@@ -8,7 +8,6 @@ import base64
 import json
 import os
 import shutil
-import socket
 import struct
 import subprocess
 import threading
@@ -22,11 +21,14 @@ from typing import Any
 
 import pytest
 import requests
-from generated import LINES, Environment
+from generated import ARCHETYPES, LINES, Environment, free_port
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, Playwright, Route, expect, sync_playwright
 
 # One line of NeMo Gym will do: the page is the same on both.
-pytestmark = pytest.mark.parametrize("environment", LINES[-1:], indirect=True)
+on_every_archetype = pytest.mark.parametrize(
+    "environment", [f"{archetype} {LINES[-1]}" for archetype in ARCHETYPES], indirect=True
+)
+on_one_archetype = pytest.mark.parametrize("environment", LINES[-1:], indirect=True)
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
@@ -68,11 +70,6 @@ run(make_form_server())
 
 
 # ----------------------------------------------------------------------------------------------------- the servers
-
-
-def free_port() -> int:
-    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
-        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -298,6 +295,7 @@ def ask_for_the_verdict(place: Page | Frame) -> None:
 # ------------------------------------------------------------------------------------- an episode, played everywhere
 
 
+@on_every_archetype
 def test_an_episode_is_played_to_its_reward(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url) as page:
         expect(page.get_by_role("heading", level=1)).to_have_text("My Env")
@@ -312,6 +310,7 @@ def test_an_episode_is_played_to_its_reward(environment: Environment, browser: B
         ask_for_the_verdict(page)
 
 
+@on_every_archetype
 def test_by_keyboard_alone(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url) as page:
         play(environment, page, call_by_keyboard)
@@ -321,6 +320,7 @@ def test_by_keyboard_alone(environment: Environment, browser: Browser, url: str)
         expect(page.get_by_role("button", name="New episode")).to_be_focused()
 
 
+@on_every_archetype
 def test_on_a_phone(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url, **PHONE) as page:
         play(environment, page)
@@ -331,6 +331,7 @@ def test_on_a_phone(environment: Environment, browser: Browser, url: str) -> Non
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+@on_every_archetype
 def test_in_the_dark(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url, color_scheme="dark") as page:
         play(environment, page)
@@ -340,6 +341,7 @@ def test_in_the_dark(environment: Environment, browser: Browser, url: str) -> No
         assert contrast(page) >= 4.5
 
 
+@on_every_archetype
 def test_with_an_api_key(environment: Environment, browser: Browser, locked_url: str) -> None:
     # The browser itself reports a 401.
     with opened(browser, locked_url, expected="401") as page:
@@ -358,6 +360,7 @@ def test_with_an_api_key(environment: Environment, browser: Browser, locked_url:
         assert KEY not in page.content()
 
 
+@on_every_archetype
 def test_in_a_frame_of_another_site_without_its_cookies(
     environment: Environment, playwright: Playwright, host_page: str, locked_url: str, tmp_path: Path
 ) -> None:
@@ -389,6 +392,7 @@ def without_third_party_cookies(playwright: Playwright, folder: Path) -> Browser
     return playwright.chromium.launch_persistent_context(folder, executable_path=browser_path(), args=FLAGS)
 
 
+@on_one_archetype
 def test_a_site_that_is_not_allowed_to_cannot_frame_it(
     environment: Environment, browser: Browser, host_page: str, url: str
 ) -> None:
@@ -437,6 +441,7 @@ def press_call(page: Page) -> None:
     first_form(page).get_by_role("button").click()
 
 
+@on_one_archetype
 def test_pictures_are_pictures_and_text_is_text(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url) as page:
         output = f"<b>before</b> {png(30, 20)} after <img src=x onerror=alert(1)>\n" + "line\n" * 100
@@ -459,6 +464,7 @@ def images(place: Any) -> list[Any]:
     return place.locator("img").all()
 
 
+@on_one_archetype
 def test_a_text_of_several_lines_is_typed_and_sent_as_it_is(
     environment: Environment, browser: Browser, url: str
 ) -> None:
@@ -474,6 +480,7 @@ def test_a_text_of_several_lines_is_typed_and_sent_as_it_is(
         assert "a\nb\n c" in sent.value.post_data_json.values()
 
 
+@on_one_archetype
 def test_every_kind_of_argument_arrives_as_it_was_meant(environment: Environment, browser: Browser) -> None:
     values = {
         "text": '"quoted" <b>\nand a second line',
@@ -514,6 +521,7 @@ ERROR = {"output": "Error: so it is"}
     ],
     ids=["limited", "full", "asleep", "ended", "proxy"],
 )
+@on_one_archetype
 def test_a_refusal_is_a_readable_line(
     environment: Environment, browser: Browser, url: str, status: int, body: Any, headers: dict[str, str], says: str
 ) -> None:
@@ -524,6 +532,7 @@ def test_a_refusal_is_a_readable_line(
         expect(page.locator("#transcript > li")).to_have_count(0)
 
 
+@on_one_archetype
 def test_a_server_that_has_gone_and_a_masked_sample_are_said(
     environment: Environment, browser: Browser, url: str
 ) -> None:
@@ -543,6 +552,7 @@ def test_a_server_that_has_gone_and_a_masked_sample_are_said(
         expect(verdict).to_contain_text("It is gone.")
 
 
+@on_one_archetype
 def test_a_call_that_is_wrong_is_answered_as_the_model_gets_it(
     environment: Environment, browser: Browser, url: str
 ) -> None:
@@ -553,6 +563,7 @@ def test_a_call_that_is_wrong_is_answered_as_the_model_gets_it(
         expect(page.locator("#transcript .answer.failed pre")).to_have_text("Error: called wrongly")
 
 
+@on_one_archetype
 def test_the_session_is_closed_when_the_player_leaves(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url) as page:
         tool = tool_name(page)

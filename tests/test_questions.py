@@ -30,6 +30,7 @@ ANSWERS = [
     {"env_name": "a" * 40, "description": "d" * 300, "user_name": "n" * 100, "hf_space_port": 65535},
     {"env_name": "wordle", "description": NASTY, "user_name": NASTY[:80]},
     {"description": "- yes: no", "user_name": "null"},
+    {"use_e2b": True},  # For a game it is not asked, and changes nothing.
 ]
 
 

@@ -7,12 +7,14 @@ time of a call. Cancellation is had where a tool runs long, in `gymkit.tools`.
 """
 
 import hmac
+import ipaddress
 import json
 import logging
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from nemo_gym.server_utils import SESSION_ID_KEY
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -68,6 +70,7 @@ class GymMiddleware:
         max_body_bytes: A larger body gets 413, unread.
         per_second: Requests per second that a session may make, and callers without one from the same address; None
             sets no limit.
+        origins: Other sites whose pages may call, `*` for all.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class GymMiddleware:
         api_key: str | None,
         max_body_bytes: int,
         per_second: float | None = None,
+        origins: Collection[str] = (),
     ) -> None:
         self.app = app
         self.sessions = sessions
@@ -84,6 +88,7 @@ class GymMiddleware:
         self.max_body_bytes = max_body_bytes
         self.rate_limit = RateLimit(per_second) if per_second else None
         self.wrong_keys = RateLimit(WRONG_KEYS_PER_SECOND)
+        self.origins = frozenset(origin.encode() for origin in origins)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -94,6 +99,7 @@ class GymMiddleware:
         token: str | None = None
         authorization = b""
         declared_length = 0
+        origin = b""
         for name, value in scope["headers"]:
             if name == b"cookie":
                 found = self.sessions.cookie_value(value)
@@ -104,6 +110,8 @@ class GymMiddleware:
                 declared_length = int(value)
             elif name == TOKEN_HEADER:
                 token = value.decode("latin-1")
+            elif name == b"origin":
+                origin = value
         if token is not None:
             cookie_value = token or None
 
@@ -119,6 +127,10 @@ class GymMiddleware:
                 return
             wanted = [(b"www-authenticate", b"Bearer")]
             await send_error(send, 401, "this environment wants its API key as a bearer token.", wanted)
+            return
+
+        if origin and scope["method"] == "POST" and not self._may_call(origin, scope):
+            await send_error(send, 403, "a page of another site may not call this environment.")
             return
 
         session = self.sessions.find(cookie_value) if cookie_value is not None else None
@@ -179,6 +191,32 @@ class GymMiddleware:
 
     def _has_key(self, authorization: bytes) -> bool:
         return self.authorization is None or hmac.compare_digest(authorization, self.authorization)
+
+    def _may_call(self, origin: bytes, scope: Scope) -> bool:
+        """Whether a browser's POST comes from a page that may make it: of this server itself, or of a named origin.
+
+        CORS alone would keep another site's page from reading the answer, not from running a tool.
+        """
+        if origin in self.origins or b"*" in self.origins:
+            return True
+        headers = Headers(scope=scope)
+        host = headers.get("host", "")
+        # The browser says it better than a comparison, which a proxy in between may spoil by another Host.
+        site = headers.get("sec-fetch-site", "same-origin" if origin.partition(b"://")[2] == host.encode() else "")
+        if site != "same-origin":
+            return False
+        # On loopback, a name of one's own that points here makes a page of the same origin (DNS rebinding).
+        server = scope.get("server")
+        name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
+        return server is None or not is_loopback(server[0]) or is_loopback(name.strip("[]"))
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own, for itself alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def session_header(session: Session, token: str | None) -> tuple[bytes, bytes]:

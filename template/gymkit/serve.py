@@ -12,10 +12,10 @@ import sys
 import yaml
 
 from gymkit import project
+from gymkit.http import is_loopback
 from gymkit.server import CannotServe
 
 DEFAULT_PORT = 11000
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
 
 def run(server_class: type) -> None:
@@ -32,7 +32,7 @@ def _stand_alone() -> None:
     host = os.environ.get("ENV_HOST", "127.0.0.1")
     port = _port()
     _refuse_taken_port(host, port)
-    if host in LOOPBACK and _in_container():
+    if is_loopback(host) and _in_container():
         print(f"ENV_HOST={host} inside a container: nothing outside of it will reach this server.", file=sys.stderr)
     instance, settings = project.resources_server_instance()
     kinds = project.load_config()[instance]["resources_servers"]

@@ -8,7 +8,6 @@ A row's way: `/seed_session` makes the session's domain object from the row, eac
 
 import asyncio
 import inspect
-import ipaddress
 import json
 import logging
 import math
@@ -30,7 +29,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gymkit import page, project
 from gymkit.grading import Verdict, expected_output, grade_transcript
-from gymkit.http import COOKIE, SESSION, GymMiddleware, error_body, use_session
+from gymkit.http import COOKIE, SESSION, GymMiddleware, error_body, is_loopback, use_session
 from gymkit.sessions import Row, Session, SessionClosed, SessionsFull, SessionStore, same_truth
 from gymkit.tools import ToolFailed, ToolRoute, tool_schemas
 
@@ -292,14 +291,15 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     # -------------------------------------------------------------------------------- NeMo Gym's middleware, replaced
 
     def setup_session_middleware(self, app: FastAPI) -> None:
+        origins = os.environ.get("ENV_CORS_ORIGINS", "").split()
         app.add_middleware(
             GymMiddleware,
             sessions=self._sessions,
             api_key=os.environ.get("ENV_API_KEY") or None,
             max_body_bytes=self.config.max_body_bytes,
             per_second=_number_from_environ("ENV_RATE_LIMIT"),
+            origins=origins,
         )
-        origins = os.environ.get("ENV_CORS_ORIGINS", "").split()
         if origins:
             app.add_middleware(
                 CORSMiddleware,
@@ -389,11 +389,7 @@ def _refuse_strangers(host: str) -> None:
     """
     if os.environ.get("ENV_API_KEY") or os.environ.get("ENV_ALLOW_CODE_WITHOUT_KEY") == "1":
         return
-    try:
-        loopback = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        loopback = False
-    if not loopback:
+    if not is_loopback(host):
         raise CannotServe(
             f"This environment runs its callers' code, so on {host} it wants a key: set ENV_API_KEY (callers send it "
             "as a bearer token), or ENV_ALLOW_CODE_WITHOUT_KEY=1 where everybody who can reach it may run code."
