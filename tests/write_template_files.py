@@ -18,7 +18,8 @@ FIRST_LINE = b"Part of the template: changes belong there"
 
 def listed() -> str:
     """The lines of the list, as `sha256sum` writes them; paths hold answers, so the list is a Jinja file."""
-    files = [path for path in sorted(TEMPLATE.rglob("*")) if path.suffix in SUFFIXES]
+    # A condition around a name stands after its suffix: `{% if is_game %}policy.py{% endif %}`.
+    files = [path for path in sorted(TEMPLATE.rglob("*")) if Path(re.sub("{%.+?%}", "", path.name)).suffix in SUFFIXES]
     own = [path for path in files if FIRST_LINE in path.read_bytes().split(b"\n", 1)[0]]
     return "".join(line(path) for path in own)
 
