@@ -380,7 +380,8 @@ class Summary:
 
     def add(self, result: Item) -> None:
         if result.get("mask_sample"):
-            self.masked[result.get("failure_kind") or "unknown"] += 1
+            kind, reason = result.get("failure_kind") or "unknown", result.get("failure_reason") or ""
+            self.masked[f"{kind}: {reason}"[:200]] += 1
         else:
             self.rewards.append(result["reward"])
 
@@ -390,8 +391,8 @@ class Summary:
         if graded == 1 and not self.masked and not self.failed:
             console.print(f"[bold]Reward: {self.rewards[0]:g}[/bold]")
             return
-        mean = sum(self.rewards) / graded if graded else 0.0
-        console.print(f"[bold]Mean reward: {mean:.3f}[/bold] over {graded} episodes in {seconds:.1f} s")
+        mean = f"Mean reward: {sum(self.rewards) / graded:.3f}" if graded else "No reward"
+        console.print(f"[bold]{mean}[/bold] over {graded} graded episodes in {seconds:.1f} s")
         for reward, count in sorted(Counter(self.rewards).items(), reverse=True):
             console.print(f"  reward {reward:g}: {count}")
         for what, counts in (("masked", self.masked), ("failed", self.failed)):
