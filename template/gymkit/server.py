@@ -8,7 +8,6 @@ A row's way: `/seed_session` makes the session's domain object from the row, eac
 
 import asyncio
 import inspect
-import ipaddress
 import json
 import logging
 import math

@@ -167,9 +167,14 @@ class Keeper:
             if not left and (first is None or first not in self.pids.values()):
                 return
             time.sleep(0.005)
-        for pid in descendants():
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
+        # An X server that hangs, too. It is waited for: its socket may be removed only when it no longer answers.
+        deadline = time.monotonic() + END_SECONDS
+        while (left := descendants()) and time.monotonic() < deadline:
+            for pid in left:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(0.005)
+            self.reap()
 
 
 def main() -> None:
