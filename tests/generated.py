@@ -1,6 +1,7 @@
 """Generating environments in tests: the template's clone, the interpreters of the NeMo Gym lines, the copy itself."""
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -164,3 +165,13 @@ def _satisfies(python: Path, line: str) -> bool:
         return False
     version = tuple(map(int, done.stdout.split()))
     return (3, 13, 14) <= version < (3, 14) if line == "0.7" else (3, 12) <= version < (3, 13, 14)
+
+
+def own_tests(environment: Environment, *tests: str) -> int:
+    """How many of the environment's own tests have passed; none may fail, or be skipped."""
+    output = run_ok("uv", "run", "pytest", "-q", *tests, cwd=environment.path, timeout=1200, **environment.environ())
+    last = output.splitlines()[-1]
+    passed = re.search(r"^(\d+) passed", last)
+    assert passed, output
+    assert "skipped" not in last
+    return int(passed[1])

@@ -2,6 +2,7 @@
 
 It speaks the Responses API and Chat Completions, so that NeMo Gym's real openai_model and vllm_model can use it. After
 the first answer of a tool it gives up some episodes, so that some deserve 1.0 and others 0.0: `gives_up()` says which.
+Where there is a tool `terminate`, it then claims to have done the task.
 
     python standin_model.py PORT FOLDER_OF_ENVIRONMENT LOG_FILE
 """
@@ -10,6 +11,7 @@ import json
 import sys
 import time
 import uuid
+from collections.abc import Iterable
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -19,16 +21,18 @@ from zlib import crc32
 
 Row = dict[str, Any]
 
+CLAIM = ("terminate", {"status": "success", "answer": ""})
+
 
 def gives_up(prompt: str, first_output: str) -> bool:
     """Whether the stand-in plays no further after the first answer of a tool: one time in three, by chance."""
-    return crc32((prompt + first_output).encode()) % 3 == 0
+    return crc32((prompt + first_output).encode()) % 3 == 1
 
 
-def next_call(folder: str, prompt: str, outputs: list[str]) -> tuple[str, dict[str, Any]] | None:
+def next_call(folder: str, prompt: str, outputs: list[str], tools: Iterable[str]) -> tuple[str, dict[str, Any]] | None:
     """The next call, `(tool, arguments)`, after those that had these outputs; None to give up or stop."""
     if len(outputs) == 1 and gives_up(prompt, outputs[0]):
-        return None
+        return CLAIM if CLAIM[0] in tools else None
     from policy import play
 
     moves = play(rows_by_prompt(folder)[prompt])
@@ -43,8 +47,12 @@ def next_call(folder: str, prompt: str, outputs: list[str]) -> tuple[str, dict[s
 
 @cache
 def rows_by_prompt(folder: str) -> dict[str, Row]:
-    """The environment's data rows. Rows of a game share one prompt: its player learns only from the answers."""
-    lines = [line for path in Path(folder, "data").glob("*.jsonl") for line in path.read_text("utf-8").splitlines()]
+    """The environment's data rows; of those with the same prompt, that of the example split.
+
+    Rows of a game share one prompt: its player learns only from the answers.
+    """
+    paths = sorted(Path(folder, "data").glob("*.jsonl"), key=lambda path: path.stem == "example")
+    lines = [line for path in paths for line in path.read_text("utf-8").splitlines()]
     rows = [json.loads(line) for line in lines]
     return {text_of(row["responses_create_params"]["input"][-1]["content"]): row for row in rows}
 
@@ -80,7 +88,7 @@ class Handler(BaseHTTPRequestHandler):
         items = body["input"]
         prompt = next(text_of(item["content"]) for item in items if item.get("role") == "user")
         outputs = [text_of(item["output"]) for item in items if item.get("type") == "function_call_output"]
-        call = next_call(self.folder, prompt, outputs)
+        call = next_call(self.folder, prompt, outputs, [tool["name"] for tool in body.get("tools", [])])
         number = uuid.uuid4().hex
         if call is None:
             content = [{"type": "output_text", "text": "Done.", "annotations": []}]
@@ -111,7 +119,7 @@ class Handler(BaseHTTPRequestHandler):
         messages = body["messages"]
         prompt = next(text_of(message["content"]) for message in messages if message["role"] == "user")
         outputs = [text_of(message["content"]) for message in messages if message["role"] == "tool"]
-        call = next_call(self.folder, prompt, outputs)
+        call = next_call(self.folder, prompt, outputs, [tool["function"]["name"] for tool in body.get("tools", [])])
         number = uuid.uuid4().hex
         answer: dict[str, Any] = {"role": "assistant", "content": "Done." if call is None else None}
         if call is not None:

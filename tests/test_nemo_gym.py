@@ -6,127 +6,19 @@ share the environment's virtual environment, in the way that the generated READM
 
 import json
 import os
-import re
-import signal
-import socket
-import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
-from generated import ARCHETYPES, LINES, Environment, free_port, run, run_ok, user_environ
-from standin_model import gives_up, text_of
+from generated import LINES, Environment, run, run_ok
+from gym_servers import MODEL_TYPES, check_rollouts, head_server, policy_overrides, servers
 
-STANDIN = Path(__file__).with_name("standin_model.py")
-MODEL_TYPES = ["openai_model", "vllm_model"]
-
-
-ALL_RUNS = [(f"{archetype} {line}", model) for archetype in ARCHETYPES for line in LINES for model in MODEL_TYPES]
-# Either model server has to do with either line, and with either archetype: all combinations take twice the time.
-RUNS = ALL_RUNS if "FULL" in os.environ else [run for number, run in enumerate(ALL_RUNS) if number % 4 in (1, 2)]
+# Computer use has an agent of its own: test_computer_use.py.
+ALL_RUNS = [(f"{kind} {line}", model) for kind in ("game", "sandbox") for line in LINES for model in MODEL_TYPES]
+# Any archetype has to do with either line and either model server. All combinations take four times as long.
+RUNS = ALL_RUNS if "FULL" in os.environ else [ALL_RUNS[1], ALL_RUNS[-2]]
 
 only_on_0_7 = pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)
 """For commands that 0.4 does not have."""
-
-
-@pytest.fixture
-def policy(environment: Environment, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-    """The stand-in model: its base URL, and the log of all requests that it got."""
-    port, log = free_port(), tmp_path / "requests.jsonl"
-    process = subprocess.Popen([environment.python, STANDIN, str(port), environment.path, log])
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/v1", log
-    finally:
-        process.terminate()
-        process.wait(10)
-
-
-@pytest.fixture(scope="session")
-def shared_venv(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The overrides by which all servers use the environment's own virtual environment."""
-    root = tmp_path_factory.mktemp("venvs")
-    servers = [
-        "resources_servers/my_env",
-        "responses_api_agents/simple_agent",
-        "environment_servers/single_agent_turn_legacy",
-        "environment_servers/legacy_agent",
-        *(f"responses_api_models/{name}" for name in MODEL_TYPES),
-    ]
-    for server in servers:
-        (root / server).mkdir(parents=True)
-        (root / server / ".venv").symlink_to(environment.path / ".venv")
-    return ["+skip_venv_if_present=true", f"+uv_venv_dir={root}", "+uvicorn_logging_show_200_ok=true"]
-
-
-def head_server() -> list[str]:
-    return ["+head_server.host=127.0.0.1", f"+head_server.port={free_port()}"]
-
-
-def policy_overrides(url: str) -> list[str]:
-    return [f"+policy_base_url={url}", "+policy_api_key=none", "+policy_model_name=standin"]
-
-
-@contextmanager
-def servers(environment: Environment, log: Path, *command: str) -> Iterator[Path]:
-    """Start servers and wait until NeMo Gym says that all are ready; stop them as Ctrl+C does."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=environment.path,
-            env=user_environ() | environment.activated(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + 180
-        while not re.search(r"All \d+ / \d+ servers ready", log.read_text(errors="replace")):
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-5000:]
-            time.sleep(0.2)
-        yield log
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(60)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def check_rollouts(environment: Environment, path: Path, split: str) -> None:
-    """Every row came back once, with the reward that the stand-in's play deserves."""
-    rows = [json.loads(line) for line in (environment.path / "data" / f"{split}.jsonl").read_text().splitlines()]
-    results: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
-    rewards = {result.get("task_id") or task_of(result, rows): result["reward"] for result in results}
-    deserved = {result.get("task_id") or task_of(result, rows): deserved_reward(result) for result in results}
-    assert set(rewards) == {row["task_id"] for row in rows}
-    assert len(results) == len(rows)
-    assert rewards == deserved
-    assert set(rewards.values()) == {0.0, 1.0}
-    assert not any(result["mask_sample"] for result in results)
-
-
-def deserved_reward(result: dict[str, Any]) -> float:
-    """What the stand-in has earned: its player solves whatever it does not give up."""
-    prompt = text_of(result["responses_create_params"]["input"][-1]["content"])
-    outputs = [text_of(item["output"]) for item in result["response"]["output"] if item["type"].endswith("_output")]
-    return 0.0 if gives_up(prompt, outputs[0]) else 1.0
-
-
-def task_of(result: dict[str, Any], rows: list[dict[str, Any]]) -> str:
-    """The task of a rollout that has lost its `task_id`: its answer tells."""
-    return next(row["task_id"] for row in rows if row["ground_truth"] == result["ground_truth"])
 
 
 @pytest.mark.parametrize(("environment", "model_type"), RUNS, indirect=["environment"])

@@ -18,7 +18,7 @@ from generated import Environment, Template, copier, run, run_ok
 
 Done = subprocess.CompletedProcess[str]
 
-DOMAINS = {"game": "wordle", "sandbox": "analysis"}
+DOMAINS = {"game": "wordle", "sandbox": "analysis", "computer_use": "office"}
 
 
 def users_own(domain: str) -> list[str]:

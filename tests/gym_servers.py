@@ -1,0 +1,77 @@
+"""NeMo Gym's servers around a generated environment, as its own commands start them, and what comes back from them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from generated import Environment, free_port, user_environ
+from standin_model import gives_up, text_of
+
+MODEL_TYPES = ["openai_model", "vllm_model"]
+
+
+def head_server() -> list[str]:
+    return ["+head_server.host=127.0.0.1", f"+head_server.port={free_port()}"]
+
+
+def policy_overrides(url: str) -> list[str]:
+    return [f"+policy_base_url={url}", "+policy_api_key=none", "+policy_model_name=standin"]
+
+
+@contextmanager
+def servers(environment: Environment, log: Path, *command: str) -> Iterator[Path]:
+    """Start servers and wait until NeMo Gym says that all are ready; stop them as Ctrl+C does."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=environment.path,
+            env=user_environ() | environment.activated(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        deadline = time.monotonic() + 180
+        while not re.search(r"All \d+ / \d+ servers ready", log.read_text(errors="replace")):
+            assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-5000:]
+            time.sleep(0.2)
+        yield log
+    finally:
+        os.killpg(process.pid, signal.SIGINT)
+        try:
+            process.wait(60)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def check_rollouts(environment: Environment, path: Path, split: str) -> None:
+    """Every row came back once, with the reward that the stand-in's play deserves."""
+    rows = [json.loads(line) for line in (environment.path / "data" / f"{split}.jsonl").read_text().splitlines()]
+    results: list[dict[str, Any]] = [json.loads(line) for line in path.read_text().splitlines()]
+    rewards = {result.get("task_id") or task_of(result, rows): result["reward"] for result in results}
+    deserved = {result.get("task_id") or task_of(result, rows): deserved_reward(result) for result in results}
+    assert set(rewards) == {row["task_id"] for row in rows}
+    assert len(results) == len(rows)
+    assert rewards == deserved
+    assert set(rewards.values()) == {0.0, 1.0}
+    assert not any(result["mask_sample"] for result in results)
+
+
+def deserved_reward(result: dict[str, Any]) -> float:
+    """What the stand-in has earned: its player solves whatever it does not give up."""
+    prompt = text_of(result["responses_create_params"]["input"][-1]["content"])
+    outputs = [text_of(item["output"]) for item in result["response"]["output"] if item["type"].endswith("_output")]
+    return 0.0 if gives_up(prompt, outputs[0]) else 1.0
+
+
+def task_of(result: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+    """The task of a rollout that has lost its `task_id`: its answer tells."""
+    return next(row["task_id"] for row in rows if row["ground_truth"] == result["ground_truth"])
