@@ -246,14 +246,23 @@ def call(place: Page | Frame, tool: str, arguments: dict[str, Any]) -> str:
 def call_by_keyboard(page: Page, tool: str, arguments: dict[str, Any]) -> str:
     """The same with nothing but keys."""
     calls = page.locator("#transcript > li").count()
+    form = f"form[data-tool='{tool}']"
+    if not page.locator(form).is_visible():
+        tab_to(page, f"details:has(> {form}) > summary")
+        page.keyboard.press("Enter")
+    several_lines = False
     for name, value in arguments.items():
-        control = page.locator(f"form[data-tool='{tool}'] [name='{name}']")
-        if not control.is_visible():
-            tab_to(page, f"details:has(> form[data-tool='{tool}']) > summary")
-            page.keyboard.press("Enter")
-        tab_to(page, f"form[data-tool='{tool}'] [name='{name}']")
-        page.keyboard.insert_text(typed(value, control.get_attribute("data-kind")))
-    page.keyboard.press("Enter" if arguments and "\n" not in control.input_value() else "Control+Enter")
+        kind = page.locator(f"{form} [name='{name}']").get_attribute("data-kind")
+        text = typed(value, kind)
+        tab_to(page, f"{form} [name='{name}']")
+        if kind == "choice":
+            page.keyboard.type(text)
+        else:
+            page.keyboard.insert_text(text)
+        several_lines = "\n" in text
+    if not arguments:
+        tab_to(page, f"{form} button")
+    page.keyboard.press("Control+Enter" if several_lines else "Enter")
     return answer_after(page, calls)
 
 
@@ -349,9 +358,9 @@ def test_with_an_api_key(environment: Environment, browser: Browser, locked_url:
         page.keyboard.type("wrong")
         page.keyboard.press("Enter")
         expect(page.get_by_role("alert")).to_have_text("The environment does not take this key.")
-        page.get_by_label("Key").fill(KEY)
+        page.get_by_label("Key", exact=True).fill(KEY)
         page.get_by_role("button", name="Enter").click()
-        expect(page.get_by_label("Key")).to_be_hidden()
+        expect(page.get_by_label("Key", exact=True)).to_be_hidden()
         play(environment, page)
         ask_for_the_verdict(page)
         page.reload()
@@ -373,7 +382,7 @@ def test_in_a_frame_of_another_site_without_its_cookies(
         assert navigation.value.all_headers()["sec-fetch-site"] == "cross-site"
         frame = page.frame(url=f"{locked_url}/")
         assert frame
-        frame.get_by_label("Key").fill(KEY)
+        frame.get_by_label("Key", exact=True).fill(KEY)
         frame.get_by_role("button", name="Enter").click()
         expect(frame.get_by_role("heading", level=1)).to_have_text("My Env")
         play(environment, frame)
