@@ -73,7 +73,7 @@ class Releases:
         self.change("server.py", "from gymkit.serve import run\n", "from gymkit import serve\n")
         self.change("server.py", "    run({{ class_name }})\n", "    serve.run({{ class_name }})\n")
         self.change("Dockerfile", "EXPOSE 11000 ", "EXPOSE ")
-        self.change("configs/{{ env_name }}.yaml", "max_steps: 20", "max_steps: 10")
+        self.change("configs/{{ env_name }}.yaml", "max_steps: {{ 50 if is_computer_use else 20 }}", "max_steps: 10")
         self.change(f"{DOMAINS[self.archetype]}.py", '"""', '"""As it was. ')
         self.release(tag)
 
