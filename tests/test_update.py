@@ -6,6 +6,7 @@ is a stand-in that notes what it was asked, so that an update takes seconds; the
 
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -163,6 +164,12 @@ first_line_only = pytest.mark.parametrize("environment", ["0.4"], indirect=True)
 """What an update does to files does not depend on the line of NeMo Gym."""
 
 
+def seconds_of_work() -> float:
+    """The processor's time that programs started here have taken: other than the clock's, it tells nothing of the load."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 # --------------------------------------------------------------------------------------------- from release to release
 
 
@@ -178,11 +185,11 @@ def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     before = project.tree()
     releases.release_this_tree()
     uv_log.unlink()
-    started = time.monotonic()
+    started, worked = time.monotonic(), seconds_of_work()
     done = project.update_ok()
-    seconds = time.monotonic() - started
-    print(f"\ncopier update, without uv sync: {seconds:.1f} s")
-    assert seconds < 10
+    seconds, worked = time.monotonic() - started, seconds_of_work() - worked
+    print(f"\ncopier update, without uv sync: {seconds:.1f} s, {worked:.1f} s of them work")
+    assert worked < 10
     # The hook has run once, at the end.
     assert re.findall(r"^(sync|run) ", uv_log.read_text(), re.MULTILINE) == ["sync", "run"]
 
