@@ -165,7 +165,7 @@ first_line_only = pytest.mark.parametrize("environment", ["0.4"], indirect=True)
 
 
 def seconds_of_work() -> float:
-    """The processor's time that programs started here have taken: other than the clock's, it tells nothing of the load."""
+    """The processor's time that programs started here have taken, which a busy machine does not change."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
