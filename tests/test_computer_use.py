@@ -121,11 +121,13 @@ def test_the_model_sees_the_screen_after_each_action(
     assert played
 
 
-@pytest.mark.parametrize(
-    "environment", [f"computer_use {line}" for line in LINES if line == "0.7"], indirect=["environment"]
-)
+@pytest.mark.parametrize("environment", [f"computer_use {line}" for line in LINES if line == "0.7"], indirect=True)
 def test_the_catalog_takes_it(environment: Environment) -> None:
-    for command, says in (("validate", "✓"), ("test", "8 cases passed"), ("publish", "Publication checks passed")):
+    commands = {"validate": "✓", "publish": "Publication checks passed"}
+    if "FULL" in os.environ:
+        # It installs what the server needs into a new virtual environment, and runs the cases that `publish` runs.
+        commands["test"] = "8 cases passed"
+    for command, says in commands.items():
         assert says in run_ok("gym", "env", command, "my_env", cwd=environment.path, **environment.activated())
 
 
@@ -147,4 +149,5 @@ def test_the_same_works_through_e2bs_own_client(environments: Environments, line
     if "FULL" in os.environ:
         assert own_tests(environment) > 150
     else:
-        assert own_tests(environment, "tests/test_e2b_desktop.py", "tests/test_office.py") > 30
+        wins = "tests/test_rollout.py::test_it_starts_the_environment_itself_and_wins"
+        assert own_tests(environment, "tests/test_e2b_desktop.py", wins) > 15
