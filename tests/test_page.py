@@ -319,6 +319,20 @@ def test_an_episode_is_played_to_its_reward(environment: Environment, browser: B
         ask_for_the_verdict(page)
 
 
+@pytest.mark.parametrize("environment", [f"computer_use {LINES[-1]}"], indirect=True)
+def test_a_click_on_the_screens_picture_fills_in_its_place(
+    environment: Environment, browser: Browser, url: str
+) -> None:
+    with opened(browser, url) as page:
+        call(page, "screenshot", {})
+        screen = page.locator("#transcript img").last
+        box = screen.bounding_box()
+        assert box and box["width"] < 1024  # Shown smaller than it is.
+        screen.click(position={"x": box["width"] / 2, "y": box["height"] / 4})
+        x, y = (int(page.locator(f"form[data-tool='left_click'] [name='{name}']").input_value()) for name in "xy")
+        assert abs(x - 512) <= 3 and abs(y - 192) <= 3
+
+
 @on_every_archetype
 def test_by_keyboard_alone(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url) as page:

@@ -285,6 +285,18 @@ function picture(url, tool) {
   const made = make("img");
   made.alt = `Picture that ${tool} answered with`;
   made.src = url;
+  const forms = [...document.querySelectorAll("form[data-tool]")].filter(({ elements }) => elements.x && elements.y);
+  if (forms.length) {
+    made.className = "screen";
+    made.title = "A click fills in x and y.";
+    made.addEventListener("click", (event) => {
+      const scale = made.naturalWidth / made.clientWidth;
+      for (const { elements } of forms) {
+        elements.x.value = Math.floor(event.offsetX * scale);
+        elements.y.value = Math.floor(event.offsetY * scale);
+      }
+    });
+  }
   return made;
 }
 
