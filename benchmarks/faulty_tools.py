@@ -1,4 +1,4 @@
-"""Tools as careless as a user may write them: put before `EnvironmentServer` among the bases of a server (see soak.py)."""
+"""Tools as careless as a user may write them; soak.py puts them into a server, as a base before `EnvironmentServer`."""
 
 import asyncio
 import gc
@@ -7,10 +7,9 @@ import threading
 import time
 
 from fastapi import FastAPI, Request
-from pydantic import Field
-
 from gymkit.sessions import Session
 from gymkit.tools import ToolRequest, ToolResponse
+from pydantic import Field
 
 FLOOD = 3_000_000
 """Characters of a huge answer."""
@@ -62,7 +61,8 @@ class FaultyTools:
 
     def hang_in_thread(self, body: SecondsRequest, request: Request) -> ToolResponse:
         """Wait, and nobody can end it."""
-        time.sleep(body.seconds)
+        # Not time.sleep(), which libfaketime's clock breaks ("Invalid argument").
+        threading.Event().wait(body.seconds)
         return ToolResponse(output=self._token(request))
 
     async def fail(self, request: Request) -> ToolResponse:

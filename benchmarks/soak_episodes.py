@@ -15,8 +15,8 @@ from http_agent import Agent, Answer, ConnectionBroke, verify_body
 Row = dict[str, Any]
 
 RIGHT, MASKED, LOST, WRONG = "right", "masked", "lost to a restart", "wrong"
-"""How an episode ends: with the reward that it deserves; with a masked sample, as its fault demands; with a masked sample
-because its server was stopped; or else, which is a failure."""
+"""How an episode ends: with the reward that it deserves; with a masked sample, as its fault demands; with a masked
+sample because its server was stopped; or else, which is a failure."""
 
 
 class Wrong(Exception):
@@ -80,9 +80,7 @@ class Episode:
     async def tool(self, name: str, arguments: Row | None = None) -> Answer:
         """A call that must succeed."""
         answer = await self.agent.post(f"/{name}", arguments or {})
-        if answer.status == 503 and answer.output == "Error: the environment is stopping.":
-            self.agent.hang_up()
-            raise ConnectionBroke(f"{name} was running when its server stopped")
+        not_stopped(answer)
         check(answer.status == 200, f"{name} got {answer.status}: {answer.body[:200]!r}")
         check(self.agent.cookie is not None, f"the answer of {name} brought no cookie")
         return answer
@@ -130,6 +128,12 @@ class Episode:
         return MASKED
 
 
+def not_stopped(answer: Answer) -> None:
+    """A call that still runs when its server stops is told so: then its session is lost."""
+    if answer.status == 503 and answer.output == "Error: the environment is stopping.":
+        raise ConnectionBroke("the server stopped while the call was running")
+
+
 def check(holds: bool, otherwise: str) -> None:
     if not holds:
         raise Wrong(otherwise)
@@ -152,12 +156,14 @@ async def calls_at_once(episode: Episode) -> str:
         other.cookie = episode.agent.cookie
     try:
         answers = await asyncio.gather(
-            *(other.post(f"/recall{end}") for other, end in zip(others, ["", "_in_thread"] * 2))
+            *(other.post(f"/recall{end}") for other, end in zip(others, ["", "_in_thread"] * 2, strict=True))
         )
     finally:
         for other in others:
             other.hang_up()
-    check(all(episode.token in answer.output for answer in answers), "a crossed session in calls at once")
+    for answer in answers:
+        not_stopped(answer)
+        check(episode.token in answer.output, f"calls at once: a crossed session, or none: {answer.output[:200]!r}")
     await episode.play()
     return await episode.right()
 
@@ -223,8 +229,13 @@ async def tool_hangs(episode: Episode) -> str:
 
 async def tool_hangs_in_a_thread(episode: Episode) -> str:
     await episode.seed()
-    answer = await episode.tool("hang_in_thread", {"seconds": episode.tool_seconds * 1.5})
+    answer = await episode.tool("hang_in_thread", {"seconds": episode.tool_seconds * 3})
     check("took more than" in answer.output, f"a hung tool said {answer.output[:200]!r}")
+    # A thread cannot be stopped, and the session takes no other call until it ends.
+    for _ in range(20):
+        answer = await episode.tool("recall")
+        if "an earlier call of this session is still running" not in answer.output:
+            break
     await episode.play()
     return await episode.right()
 
@@ -355,19 +366,17 @@ async def crowd(episode: Episode) -> str:
     await episode.seed()
     opened: list[Agent] = []
     try:
-        while True:
-            agent = Agent(episode.agent.port, episode.book.statuses)
-            opened.append(agent)
-            answer = await agent.post("/seed_session", episode.row)
-            if answer.status == 503:
-                break
-            check(answer.status == 200, f"the seed got {answer.status}")
-        check(answer.headers.get("retry-after", "").isdigit(), "503 without Retry-After")
-        episode.book.refused_seeds += 1
+        refused: list[Answer] = []
+        while not refused:
+            batch = [Agent(episode.agent.port, episode.book.statuses) for _ in range(32)]
+            opened += batch
+            answers = await asyncio.gather(*(agent.post("/seed_session", episode.row) for agent in batch))
+            refused = [answer for answer in answers if answer.status == 503]
+            check(all(answer.status in (200, 503) for answer in answers), "a seed got neither 200 nor 503")
+        check(all(answer.headers.get("retry-after", "").isdigit() for answer in refused), "503 without Retry-After")
+        episode.book.refused_seeds += len(refused)
         await episode.play()
-        for agent in opened:
-            if agent.cookie:
-                await agent.post("/close_session")
+        await asyncio.gather(*(agent.post("/close_session") for agent in opened if agent.cookie))
     finally:
         for agent in opened:
             agent.hang_up()
