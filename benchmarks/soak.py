@@ -340,8 +340,8 @@ class Soak:
                 steps.cancel()
             await self.stop(life)
         print(
-            f"{self.done} episodes in {played:.0f} s, {options.concurrency} at once, {len(self.lives)} servers one after "
-            f"another; load average {os.getloadavg()[0]:.1f}; this client's CPU {time.process_time() - cpu:.0f} s"
+            f"{self.done} episodes in {played:.0f} s, {options.concurrency} at once, {len(self.lives)} servers; "
+            f"load average {os.getloadavg()[0]:.1f}; this client's CPU {time.process_time() - cpu:.0f} s"
         )
         return self.report(held)
 
