@@ -152,7 +152,7 @@ async def grade_with_a_lost_worker(port: int, nodes: "subprocess.Popen[str]", co
 
 
 def measure(environment: Path, tasks: int, rounds: int, repeats: int) -> dict[str, Any]:
-    """The medians over `repeats` of the seconds that `tasks` grades take, each way, and what became of a lost worker."""
+    """The seconds (median over `repeats`) that `tasks` grades take, each way, and what became of a lost worker."""
     result: dict[str, Any] = {"tasks": tasks, "rounds": rounds, "cores": os.cpu_count()}
     python = environment / ".venv/bin/python"
     with cluster(python) as nodes:
@@ -182,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("environment", type=Path)
     parser.add_argument("--tasks", type=int, default=12, help="grades asked for at once")
-    parser.add_argument("--rounds", type=int, default=25, help="so many times 40 ms of work in each")
+    parser.add_argument("--rounds", type=int, default=250, help="so many times 4 ms of work in each")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--quick", action="store_true", help="6 grades, once")
     parser.add_argument("--json", type=Path, help="write what was measured there")

@@ -387,7 +387,7 @@ class Soak:
         print(f"\n{'the last server holds':<28}{'at first':>10}{'at last':>10}")
         for name in first:
             print(f"{name:<28}{first[name]:>10}{last[name]:>10}")
-        grown = self.samples[-1][1] / self.samples[1][1] - 1
+        grown = self.samples[-1][1] / self.samples[len(self.samples) // 2 - 1][1] - 1
         print("memory after so many of its episodes: " + ", ".join(f"{n}: {mb:.0f} MB" for n, mb in self.samples))
         print("answers by status: " + ", ".join(f"{status}: {n}" for status, n in sorted(book.statuses.items())))
         for failure, count in Counter(re.sub(r"[0-9a-f]{8,}", "#", text) for text in book.failures).most_common(10):
