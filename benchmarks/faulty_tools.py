@@ -7,9 +7,10 @@ import threading
 import time
 
 from fastapi import FastAPI, Request
+from pydantic import Field
+
 from gymkit.sessions import Session
 from gymkit.tools import ToolRequest, ToolResponse
-from pydantic import Field
 
 FLOOD = 3_000_000
 """Characters of a huge answer."""

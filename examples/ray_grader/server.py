@@ -4,13 +4,14 @@ What differs from the generated server.py: `grade()` and `hint()` await `on_clus
 """
 
 from fastapi import FastAPI, Request
+from pydantic import Field
+
 from gymkit.cluster import on_cluster
 from gymkit.fixture import verifier_fixture
 from gymkit.grading import Verdict, expected_output
 from gymkit.serve import run
 from gymkit.server import EnvironmentConfig, EnvironmentServer, InvalidRow
 from gymkit.tools import ToolRequest, ToolResponse
-from pydantic import Field
 from strength import best_guess, strength
 from wordle import WordleGame, score
 
