@@ -3,13 +3,14 @@
     uv run python benchmarks/simulate_scale.py ENVIRONMENT [--think 10] [--quick]
 
 ENVIRONMENT is a generated game with its .venv. First a real server is measured: processor time of each kind of call,
-and memory of a session. Then the simulation is compared with the same server under 64 and 512 sessions with think time (the
-one process that plays them all is part of it: calls wait for it, too). Then it goes up to 100,000 sessions, in which a
-model thinks for `--think` seconds between two calls. One to two minutes.
+and memory of a session. Then the simulation is compared with the same server under 64 and 512 sessions with think time
+(the one process that plays them all is part of it: calls wait for it, too). Then it goes up to 100,000 sessions, in
+which a model thinks for `--think` seconds between two calls. One to two minutes.
 """
 
 import argparse
 import asyncio
+import json
 import os
 import random
 import time
@@ -18,20 +19,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 import simpy
 from http_agent import Agent, verify_body
 from served import Served, served
 
-ROW = {"responses_create_params": {"input": "x"}, "ground_truth": [{"expected_output": "piano"}]}
-EPISODE = (
-    ("/seed_session", ROW),
-    ("/guess", {"word": "slate"}),
-    ("/guess", {"word": "crony"}),
-    ("/guess", {"word": "panic"}),
-    ("/guess", {"word": "piano"}),
-    ("/verify", verify_body(ROW, [])),
-)
+Calls = list[tuple[str, dict[str, Any]]]
+
+WORDS = ("slate", "crony", "panic", "piano")
+"""How the demo row's word is found."""
 CLOCK_TICK = os.sysconf("SC_CLK_TCK")
 BUSY = 0.7
 """A server is loaded up to this share of its core: beyond it, queues grow fast."""
@@ -56,6 +53,13 @@ def point(latencies: list[float], seconds: float, busy: float, client: float = 0
     return Point(len(latencies) / seconds, marks[49] * 1000, marks[98] * 1000, busy, client)
 
 
+def episode(environment: Path) -> Calls:
+    """The calls of one episode, on the public demo row."""
+    row = json.loads((environment / "data/demo.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    guesses = [("/guess", {"word": word}) for word in WORDS]
+    return [("/seed_session", row), *guesses, ("/verify", verify_body(row, []))]
+
+
 def thinks(rng: random.Random, seconds: float) -> float:
     """Think times vary as much as the lengths of a model's answers do."""
     return rng.expovariate(1 / seconds)
@@ -69,13 +73,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / CLOCK_TICK
 
 
-async def cost_of_calls(server: Served, port: int, episodes: int) -> dict[str, float]:
+async def cost_of_calls(server: Served, port: int, plan: Calls, episodes: int) -> dict[str, float]:
     """Processor seconds of the server for one call of each kind."""
     agents = [Agent(port, Counter()) for _ in range(episodes)]
     cost: dict[str, float] = {}
     spent: Counter[str] = Counter()
     calls: Counter[str] = Counter()
-    for path, body in EPISODE:
+    for path, body in plan:
         before = cpu_seconds(server.pid)
         for start in range(0, episodes, 64):
             await asyncio.gather(*(agent.post(path, body) for agent in agents[start : start + 64]))
@@ -88,19 +92,19 @@ async def cost_of_calls(server: Served, port: int, episodes: int) -> dict[str, f
     return cost
 
 
-async def bytes_of_a_session(server: Served, port: int, sessions: int) -> float:
+async def bytes_of_a_session(server: Served, port: int, plan: Calls, sessions: int) -> float:
     """Memory of an open session that has made a call."""
     before = server.rss_mb()
     for start in range(0, sessions, 64):
         agents = [Agent(port, Counter()) for _ in range(min(64, sessions - start))]
-        for path, body in EPISODE[:2]:
+        for path, body in plan[:2]:
             await asyncio.gather(*(agent.post(path, body) for agent in agents))
         for agent in agents:
             agent.hang_up()
     return (server.rss_mb() - before) * 2**20 / sessions
 
 
-async def real(server: Served, port: int, sessions: int, think: float, seconds: float) -> Point:
+async def real(server: Served, port: int, plan: Calls, sessions: int, think: float, seconds: float) -> Point:
     """So many sessions at once against the real server."""
     latencies: list[float] = []
     began = time.monotonic() + think
@@ -111,7 +115,7 @@ async def real(server: Served, port: int, sessions: int, think: float, seconds: 
         agent = Agent(port, Counter())
         await asyncio.sleep(rng.uniform(0, think))
         while True:
-            for path, body in EPISODE:
+            for path, body in plan:
                 started = time.monotonic()
                 if started > until:
                     agent.hang_up()
@@ -136,7 +140,7 @@ async def real(server: Served, port: int, sessions: int, think: float, seconds: 
 # --------------------------------------------------------------------------------------------------- the simulation
 
 
-def simulated(cost: dict[str, float], sessions: int, think: float, seconds: float, client: float = 0.0) -> Point:
+def simulated(costs: list[float], sessions: int, think: float, seconds: float, client: float = 0.0) -> Point:
     """The same with a server that takes one call at a time, first come, first served.
 
     A call's time varies exponentially around its measured mean. With `client`, so many seconds of the one process that
@@ -153,10 +157,10 @@ def simulated(cost: dict[str, float], sessions: int, think: float, seconds: floa
         nonlocal worked
         yield world.timeout(rng.uniform(0, think))
         # Sessions are somewhere in their episode, not all at its beginning.
-        turn = rng.randrange(len(EPISODE))
+        turn = rng.randrange(len(costs))
         while True:
             started = world.now
-            work = rng.expovariate(1 / cost[EPISODE[turn][0]])
+            work = rng.expovariate(1 / costs[turn])
             steps = ((player, client / 2), (server, work), (player, client / 2)) if client else ((server, work),)
             for station, duration in steps:
                 with station.request() as request:
@@ -165,7 +169,7 @@ def simulated(cost: dict[str, float], sessions: int, think: float, seconds: floa
             if started > began:
                 latencies.append(world.now - started)
                 worked += work
-            turn = (turn + 1) % len(EPISODE)
+            turn = (turn + 1) % len(costs)
             yield world.timeout(thinks(rng, think))
 
     for _ in range(sessions):
@@ -181,23 +185,25 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true")
     options = parser.parse_args()
     seconds, many = (5, 1000) if options.quick else (20, 4000)
+    plan = episode(options.environment)
     checks: list[tuple[int, float, Point]] = []
     with served(options.environment) as server:
         port, base = int(server.url.rpartition(":")[2]), server.rss_mb()
-        asyncio.run(cost_of_calls(server, port, 128))  # until it is warm
-        memory = asyncio.run(bytes_of_a_session(server, port, many))
-        cost = asyncio.run(cost_of_calls(server, port, many))
-        mean = sum(cost[path] for path, _ in EPISODE) / len(EPISODE)
+        asyncio.run(cost_of_calls(server, port, plan, 128))  # until it is warm
+        memory = asyncio.run(bytes_of_a_session(server, port, plan, many))
+        cost = asyncio.run(cost_of_calls(server, port, plan, many))
+        costs = [cost[path] for path, _ in plan]
+        mean = sum(costs) / len(costs)
         for sessions in (64, 512):
             # So that the server is about half busy.
             think = sessions * mean / 0.5
-            checks.append((sessions, think, asyncio.run(real(server, port, sessions, think, seconds))))
+            checks.append((sessions, think, asyncio.run(real(server, port, plan, sessions, think, seconds))))
     print(f"{os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}\n")
     print("measured, processor time of a call: " + ", ".join(f"{p} {s * 1000:.2f} ms" for p, s in cost.items()))
     print(f"measured, memory: {base:.0f} MB without a session, {memory / 1000:.1f} kB for each\n")
     print(f"{'sessions':>9}{'think s':>9}{'':>12}{'calls/s':>10}{'p50 ms':>9}{'p99 ms':>9}{'busy':>7}")
     for sessions, think, seen in checks:
-        guess = simulated(cost, sessions, think, seconds * 3, seen.client)
+        guess = simulated(costs, sessions, think, seconds * 3, seen.client)
         for name, it in (("real", seen), ("simulated", guess)):
             print(f"{sessions:>9}{think:>9.2f}{name:>12}{it.rate:>10.0f}{it.p50:>9.1f}{it.p99:>9.1f}{it.busy:>7.0%}")
         errors = guess.rate / seen.rate - 1, guess.p50 / seen.p50 - 1, guess.p99 / seen.p99 - 1
@@ -208,7 +214,7 @@ def main() -> None:
         by_calls = sessions / options.think * mean / BUSY
         servers = max(1, -int(-by_calls // 1), -(-sessions // SESSIONS_OF_SERVER))
         # Each session stays with its server, and they share nothing: one of them stands for all.
-        it = simulated(cost, sessions // servers, options.think, seconds)
+        it = simulated(costs, sessions // servers, options.think, seconds)
         size = (servers * base + sessions * memory / 1e6) / 1000
         rate = it.rate * servers
         print(f"{sessions:>9,}{servers:>9}{rate:>10.0f}{it.p50:>9.1f}{it.p99:>9.1f}{it.busy:>7.0%}{size:>11.1f}")
