@@ -42,7 +42,7 @@ async def on_cluster(function: Callable[..., Any], *arguments: Any, cpus: float 
         Exception: whatever the function raises.
     """
     ray = await asyncio.to_thread(_connected)
-    call = _remote(function).options(num_cpus=cpus, max_retries=retries).remote(*arguments)
+    call = _remote(function).options(num_cpus=cpus, max_retries=retries, **_where_modules_are()).remote(*arguments)
     try:
         return await call
     except asyncio.CancelledError:
@@ -59,7 +59,7 @@ def _connected() -> Any:
     with _connecting:
         import ray
 
-        if not ray.is_initialized():  # 0.4's servers are, under `ng_run`.
+        if not ray.is_initialized():
             try:
                 ray.init(
                     address=_address(),
@@ -75,6 +75,19 @@ def _connected() -> Any:
             except (ConnectionError, RuntimeError, TimeoutError) as error:
                 raise ClusterLost(f"{type(error).__name__}: {error}"[:500]) from None
         return ray
+
+
+def _where_modules_are() -> dict[str, Any]:
+    """Options of a call by which its worker finds the environment's modules.
+
+    Where NeMo Gym has connected us (0.4 does, under `ng_run`), no folder was sent to the workers, and it is too late for
+    that: they look into ours, which other machines must have at the same place.
+    """
+    import ray
+
+    if ray.get_runtime_context().runtime_env.get("working_dir"):
+        return {}
+    return {"runtime_env": {"env_vars": {"PYTHONPATH": str(project.ROOT)}}}
 
 
 def _address() -> str:
