@@ -36,18 +36,24 @@ class Served:
 
     def descendants(self) -> int:
         """How many processes descend from the server's."""
-        parents = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                except OSError:
-                    continue
-        found, wanted = 0, {self.pid}
-        while wanted:
-            wanted = {pid for pid, parent in parents.items() if parent in wanted}
-            found += len(wanted)
-        return found
+        return len(descendants(self.pid))
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes that descend from one."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found: set[int] = set()
+    wanted = {pid}
+    while wanted:
+        wanted = {child for child, parent in parents.items() if parent in wanted}
+        found |= wanted
+    return found
 
 
 class Agent:
@@ -67,20 +73,30 @@ class Agent:
         return self.post("/run_python", code=code)["output"]
 
 
+def copied(environment: Path, copy: Path, **settings: Any) -> None:
+    """Copy an environment to a new folder, with the given settings in its config and the same .venv."""
+    shutil.copytree(environment, copy, ignore=shutil.ignore_patterns(".venv", "results", "__pycache__"))
+    (copy / ".venv").symlink_to((environment / ".venv").resolve())
+    config = next((copy / "configs").glob("*.yaml"))
+    lines = "".join(f"      {name}: {value}\n" for name, value in settings.items())
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("      verified: false\n", f"      verified: false\n{lines}"), encoding="utf-8")
+
+
+def free_port() -> int:
+    """A port of loopback on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
 @contextmanager
 def served(environment: Path, **settings: Any) -> Iterator[Served]:
     """Serve a copy of the environment whose config has the given settings; stop it at the end."""
     with tempfile.TemporaryDirectory(prefix="b-") as scratch:
         copy, temporary = Path(scratch, "copy"), Path(scratch, "t")
         temporary.mkdir()
-        shutil.copytree(environment, copy, ignore=shutil.ignore_patterns(".venv", "results", "__pycache__"))
-        (copy / ".venv").symlink_to((environment / ".venv").resolve())
-        config = next((copy / "configs").glob("*.yaml"))
-        lines = "".join(f"      {name}: {value}\n" for name, value in settings.items())
-        text = config.read_text(encoding="utf-8")
-        config.write_text(text.replace("      verified: false\n", f"      verified: false\n{lines}"), encoding="utf-8")
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
+        copied(environment, copy, **settings)
+        port = free_port()
         environ = os.environ | {"PORT": str(port), "TMPDIR": str(temporary)}
         process = subprocess.Popen(
             [str(copy / ".venv/bin/python"), "server.py"], cwd=copy, env=environ, stderr=subprocess.DEVNULL

@@ -6,10 +6,11 @@ share the environment's virtual environment, in the way that the generated READM
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
-from generated import LINES, Environment, run, run_ok
+from generated import LINES, ROOT, Environment, run, run_ok
 from gym_servers import MODEL_TYPES, check_rollouts, head_server, policy_overrides, servers
 
 # Computer use has an agent of its own: test_computer_use.py.
@@ -44,6 +45,38 @@ def test_ng_run_and_ng_collect_rollouts(
     assert text.count('"POST /verify HTTP/1.1" 200') == rows  # It ends the session: 0.4 knows no other way.
     endpoint = "/v1/responses" if model_type == "openai_model" else "/v1/chat/completions"
     assert {json.loads(line)["path"] for line in requests_log.read_text().splitlines()} == {endpoint}
+
+
+# In CI the oldest line does for both.
+@pytest.mark.parametrize("environment", LINES if "FULL" in os.environ else LINES[:1], indirect=True)
+def test_several_servers_share_the_rows(
+    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], tmp_path: Path
+) -> None:
+    """docs/scaling.md: each server has an agent, and each row names the agent that plays it."""
+    head = head_server()
+    shard = shutil.copy(ROOT / "examples" / "several_servers" / "shard.py", environment.path)
+    try:
+        run_ok(environment.python, "shard.py", "2", "data/validation.jsonl", cwd=environment.path)
+        configs = "configs/my_env_x2.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
+        start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *shared_venv, *head]
+        output = environment.path / "results" / "validation_of_two.jsonl"
+        with servers(environment, tmp_path / "servers.log", *start) as log:
+            run_ok(
+                *("ng_collect_rollouts", "+input_jsonl_fpath=results/validation_x2.jsonl"),
+                *(f"+output_jsonl_fpath=results/{output.name}", *head),
+                cwd=environment.path,
+                timeout=180,
+                **environment.activated(),
+            )
+        check_rollouts(environment, output, "validation")
+        text = log.read_text(errors="replace")
+        for number in (1, 2):
+            of_this = [line for line in text.splitlines() if f"(my_env_resources_server_{number})" in line]
+            for endpoint in ("seed_session", "verify"):
+                assert sum(f'"POST /{endpoint} HTTP/1.1" 200' in line for line in of_this) == 32
+    finally:
+        for left in (Path(shard), environment.path / "configs" / "my_env_x2.yaml"):
+            left.unlink(missing_ok=True)
 
 
 @only_on_0_7

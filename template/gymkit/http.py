@@ -6,6 +6,7 @@ It is plain ASGI and does the work of three of NeMo Gym's (`add_session_id` and 
 time of a call. Cancellation is had where a tool runs long, in `gymkit.tools`.
 """
 
+import asyncio
 import hmac
 import ipaddress
 import json
@@ -183,6 +184,11 @@ class GymMiddleware:
             await send_error(send_with_cookie, 413, f"the request is larger than {self.max_body_bytes:,} bytes.")
         except ClientDisconnect:
             pass  # It left before its request had arrived: nobody to answer.
+        except asyncio.CancelledError:
+            # The server stops, and gives a call that still runs no more time. Without an answer it would be a bare 500.
+            if not started:
+                await send_error(send_with_cookie, 503, "the environment is stopping.")
+            raise
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             if started:

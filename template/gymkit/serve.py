@@ -13,6 +13,7 @@ import yaml
 
 from gymkit import project
 from gymkit.http import is_loopback
+from gymkit.logs import drop_what_cannot_be_written
 from gymkit.server import CannotServe
 
 DEFAULT_PORT = 11000
@@ -20,6 +21,7 @@ DEFAULT_PORT = 11000
 
 def run(server_class: type) -> None:
     """Serve until stopped. Where the port cannot be had or the server may not start: one clear line, exit status 1."""
+    drop_what_cannot_be_written()
     if "NEMO_GYM_CONFIG_DICT" not in os.environ:
         _stand_alone()
     try:
