@@ -21,9 +21,10 @@ from typing import Any
 sys.path[:0] = [".", "tests"]
 
 import uvicorn  # noqa: E402
+from harness import Client, play_row, read_rows  # noqa: E402
+
 from gymkit import project  # noqa: E402
 from gymkit.fixture import make_server  # noqa: E402
-from harness import Client, play_row, read_rows  # noqa: E402
 
 PLACES = [(76, 92), (202, 92), (328, 92), (454, 92)]  # The tabs: each click changes most of the screen.
 

@@ -66,7 +66,7 @@ def _connected() -> Any:
                     # Workers on other machines get the modules from here.
                     runtime_env={
                         "working_dir": str(project.ROOT),
-                        "excludes": [".git", ".venv", "data", "results"],
+                        "excludes": [".git", ".venv", ".env", "env.yaml", "data", "results"],
                         "py_executable": sys.executable,
                     },
                     include_dashboard=False,
