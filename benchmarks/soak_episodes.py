@@ -372,6 +372,7 @@ async def crowd(episode: Episode) -> str:
             opened += batch
             answers = await asyncio.gather(*(agent.post("/seed_session", episode.row) for agent in batch))
             refused = [answer for answer in answers if answer.status == 503]
+            await episode.recall()
             check(all(answer.status in (200, 503) for answer in answers), "a seed got neither 200 nor 503")
         check(all(answer.headers.get("retry-after", "").isdigit() for answer in refused), "503 without Retry-After")
         episode.book.refused_seeds += len(refused)

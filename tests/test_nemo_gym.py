@@ -47,6 +47,26 @@ def test_ng_run_and_ng_collect_rollouts(
     assert {json.loads(line)["path"] for line in requests_log.read_text().splitlines()} == {endpoint}
 
 
+@pytest.mark.skipif("FULL" not in os.environ, reason="FULL alone: it takes a minute for each line")
+def test_a_grader_runs_on_nemo_gyms_own_ray_cluster(
+    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], tmp_path: Path
+) -> None:
+    """examples/ray_grader/ under `ng_run`, without an address: it finds the cluster that NeMo Gym has started."""
+    server = environment.path / "server.py"
+    before = server.read_bytes()
+    files = list((ROOT / "examples" / "ray_grader").glob("*.py"))
+    try:
+        for file in files:
+            shutil.copy(file, environment.path)
+        test_ng_run_and_ng_collect_rollouts(environment, policy, shared_venv, "openai_model", tmp_path)
+        rollouts = (environment.path / "results" / "example_openai_model.jsonl").read_text().splitlines()
+        assert all(0 < json.loads(rollout)["strength"] <= 1 for rollout in rollouts)
+    finally:
+        for file in files:
+            (environment.path / file.name).unlink()
+        server.write_bytes(before)
+
+
 # In CI the oldest line does for both.
 @pytest.mark.parametrize("environment", LINES if "FULL" in os.environ else LINES[:1], indirect=True)
 def test_several_servers_share_the_rows(

@@ -4,8 +4,8 @@
     async def grade(self, episode, expected):
         return Verdict(reward=await on_cluster(score, episode.answer, expected))
 
-Ray is loaded and connected at the first call, so a server that never makes one starts without it. The cluster is that of
-`ENV_RAY_ADDRESS` (`host:port`); else NeMo Gym's own under `ng_run` and `gym env start`; else one on this machine.
+Ray is loaded and connected at the first call, so a server that never makes one starts without it. The cluster is that
+of `ENV_RAY_ADDRESS` (`host:port`); else NeMo Gym's own under `ng_run` and `gym env start`; else one on this machine.
 """
 
 import asyncio
@@ -80,8 +80,8 @@ def _connected() -> Any:
 def _where_modules_are() -> dict[str, Any]:
     """Options of a call by which its worker finds the environment's modules.
 
-    Where NeMo Gym has connected us (0.4 does, under `ng_run`), no folder was sent to the workers, and it is too late for
-    that: they look into ours, which other machines must have at the same place.
+    Where NeMo Gym has connected us (0.4 does, under `ng_run`), no folder was sent to the workers, and it is too late
+    for that: they look into ours, which other machines must have at the same place.
     """
     import ray
 
