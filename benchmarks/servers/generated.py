@@ -1,6 +1,6 @@
 """A generated environment with two more tools, written as its user would write them in server.py.
 
-    PORT=... python generated.py      (in the environment's folder, as server.py is)
+PORT=... python generated.py      (in the environment's folder, as server.py is)
 """
 
 import sys

@@ -1,6 +1,6 @@
 """NeMo Gym's own example of a server with session state, as its package ships it.
 
-    python nearest_example.py PORT
+python nearest_example.py PORT
 """
 
 import sys

@@ -41,7 +41,7 @@ class ToolResponse(BaseModel):
 
 
 class SeedWayVerifyRequest(BaseVerifyRequest):
-    ground_truth: list = []
+    ground_truth: list = Field(default_factory=list)
 
 
 class Game:
