@@ -118,7 +118,7 @@ def template() -> Iterator[Template]:
 
 
 def environments(line: str, archetypes: list[str], folder: Path) -> dict[str, Path]:
-    """An environment of each archetype on a NeMo Gym line, at FOLDER/ARCHETYPE-LINE: as it stands, or generated there."""
+    """An environment of each archetype on a line, at FOLDER/ARCHETYPE-LINE: as it stands, or generated there."""
     found = {}
     for archetype in archetypes:
         path = folder.resolve() / f"{archetype}-{line}"
