@@ -14,9 +14,10 @@ from served import Served, free_port, served, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 SERVERS = Path(__file__).with_name("servers")
+# Other modules import `generated` after this one.
 sys.path.append(str(ROOT / "tests"))
 
-from generated import Environment, Template, generate, interpreter_for  # noqa: E402
+from generated import Template, generate, interpreter_for  # noqa: E402
 
 BARE = "bare FastAPI"
 SEED_WAY = "the seed's way"
@@ -128,6 +129,3 @@ def environments(line: str, archetypes: list[str], folder: Path) -> dict[str, Pa
                 generate(source, path, line, interpreter_for(line), f"archetype={archetype}", "env_name=my_env")
         found[archetype] = path
     return found
-
-
-__all__ = ["BARE", "EXAMPLE", "SEED_WAY", "Contender", "Environment", "all_served", "contenders", "environments"]

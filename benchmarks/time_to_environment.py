@@ -33,6 +33,11 @@ HOOK_SAYS = {"[1/3]": "scaffold", "[2/3]": "find Python", "[3/3]": "install", "R
 """The hook's lines, and the step that each of them ends."""
 
 
+def environ_of_a_user() -> dict[str, str]:
+    """That of the tests, with bytecode allowed: without it, no tool would ever be faster than at its first start."""
+    return {key: value for key, value in user_environ().items() if key != "PYTHONDONTWRITEBYTECODE"}
+
+
 def command(*words: str | Path, cwd: Path, environ: dict[str, str]) -> float:
     """Run a program that must succeed; its seconds."""
     started = time.monotonic()
@@ -44,9 +49,9 @@ def command(*words: str | Path, cwd: Path, environ: dict[str, str]) -> float:
 
 def ours(source: Template, archetype: str, python: Path, folder: Path) -> Times:
     """`copier copy` with its hook, and `uv run python rollout.py`."""
-    environ = user_environ() | {"UV_PYTHON": str(python)}
+    environ = environ_of_a_user() | {"UV_PYTHON": str(python)}
     # The hook looks for an interpreter where none is named.
-    searching = user_environ() | {"PATH": os.pathsep.join([str(python.parent), user_environ()["PATH"]])}
+    searching = environ_of_a_user() | {"PATH": os.pathsep.join([str(python.parent), environ_of_a_user()["PATH"]])}
     copy = [*copier(), "copy", "--trust", "--defaults", "-d", f"archetype={archetype}", str(source.path)]
     found = {"scaffold": command(*copy, "rendered", "--skip-tasks", cwd=folder, environ=environ)}
 
@@ -64,14 +69,14 @@ def ours(source: Template, archetype: str, python: Path, folder: Path) -> Times:
     if process.wait() != 0:
         raise SystemExit("copier copy failed")
     found["together"] = ended - started
-    environ = user_environ()
+    environ = environ_of_a_user()
     found["first reward"] = command("uv", "run", "python", "rollout.py", cwd=folder / "my_env", environ=environ)
     return found
 
 
 def openenv(tool: Path, python: Path, folder: Path) -> Times:
     """`openenv init`, `uv sync`, and a first step of the server, which gives a reward."""
-    environ = user_environ() | {"UV_PYTHON": str(python)}
+    environ = environ_of_a_user() | {"UV_PYTHON": str(python)}
     found = {"scaffold": command(tool / "bin/openenv", "init", "my_env", cwd=folder, environ=environ)}
     environment = folder / "my_env"
     found["install"] = command("uv", "sync", cwd=environment, environ=environ)
@@ -89,7 +94,7 @@ def openenv(tool: Path, python: Path, folder: Path) -> Times:
 
 def verifiers(tool: Path, python: Path, folder: Path) -> Times:
     """`vf-init`, and installing what it made. Its tasks and its reward have to be written before it gives one."""
-    environ = user_environ()
+    environ = environ_of_a_user()
     found = {"scaffold": command(tool / "bin/vf-init", "my-env", cwd=folder, environ=environ)}
     started = time.monotonic()
     command("uv", "venv", "--python", python, cwd=folder, environ=environ)
@@ -103,8 +108,8 @@ def verifiers(tool: Path, python: Path, folder: Path) -> Times:
 
 def gym(tool: Path, python: Path, folder: Path) -> Times:
     """`gym env init`, and `gym env test`, which installs the server's packages and grades three cases."""
-    paths = os.pathsep.join([str(tool / "bin"), str(python.parent), user_environ()["PATH"]])
-    environ = user_environ() | {"PATH": paths, "VIRTUAL_ENV": str(tool)}
+    paths = os.pathsep.join([str(tool / "bin"), str(python.parent), environ_of_a_user()["PATH"]])
+    environ = environ_of_a_user() | {"PATH": paths, "VIRTUAL_ENV": str(tool)}
     found = {"scaffold": command("gym", "env", "init", "--environment", "my_env", cwd=folder, environ=environ)}
     found["together"] = found["scaffold"]
     found["first reward"] = command("gym", "env", "test", "my_env", cwd=folder, environ=environ)
@@ -113,7 +118,7 @@ def gym(tool: Path, python: Path, folder: Path) -> Times:
 
 def install_tool(package: str, python: Path, folder: Path) -> Path:
     """A virtual environment with a scaffolding tool."""
-    environ = user_environ()
+    environ = environ_of_a_user()
     target = folder / package
     command("uv", "venv", "--python", python, target, cwd=folder, environ=environ)
     install = ("uv", "pip", "install", "--python", target / "bin/python", package)
