@@ -19,6 +19,9 @@ class Effort:
     """How much is measured."""
 
     rounds: int
+    """Of the tool that answers at once, with 64 sessions,"""
+    other_rounds: int
+    """and of all else."""
     seconds: int
     """Of one server's turn in a round; twice as long with more than 64 sessions."""
     levels: Sequence[int]
@@ -29,8 +32,8 @@ class Effort:
     open_sessions: int
 
 
-FULL = Effort(5, 4, (1, 8, 64, 512, 2048), (1_000, 2_500, 5_000, 10_000, 20_000, 35_000, 50_000), 10_000, 10_000)
-QUICK = Effort(2, 2, (1, 64, 512), (500, 1_000, 2_500), 1_000, 1_000)
+FULL = Effort(5, 3, 4, (1, 8, 64, 512, 2048), (1_000, 2_500, 5_000, 10_000, 20_000, 35_000, 50_000), 10_000, 10_000)
+QUICK = Effort(2, 1, 2, (1, 64, 512), (500, 1_000, 2_500), 1_000, 1_000)
 
 
 @dataclass
@@ -85,11 +88,11 @@ def rates(servers: list[Contender], effort: Effort) -> Rates:
             found.at_once[sessions] = {}
             seconds = effort.seconds * (2 if sessions > 64 else 1)
             taking_part = servers if sessions == 64 else main
-            for number in range(effort.rounds):
+            for number in range(effort.rounds if sessions == 64 else effort.other_rounds):
                 for server in rotated(taking_part, number):
                     measured = turn(server, server.at_once, sessions, seconds)
                     found.at_once[sessions].setdefault(server.name, []).append(measured)
-        for number in range(effort.rounds):
+        for number in range(effort.other_rounds):
             for server in rotated(servers, number):
                 if server.blocking is not None:
                     # As long as 64 calls of 100 ms take, one after the other, and longer.
@@ -134,7 +137,7 @@ def full_server(server: Contender, effort: Effort) -> FullServer:
         cookies = open_sessions(running.url, seeds, count)
         opened = running.rss_mb() - begin
         found = FullServer(count, opened * 1024 * 1024 / count, 0, 0, opened)
-        for _ in range(effort.rounds):
+        for _ in range(effort.other_rounds):
             found.undisturbed.append(load(running.url, ECHO, cookies, 64, effort.seconds))
             flood = RunningLoad(running.url, refusal, [], FLOOD_CALLERS, effort.seconds + 1, FLOOD_PAUSE)
             found.disturbed.append(load(running.url, ECHO, cookies, 64, effort.seconds))

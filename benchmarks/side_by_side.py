@@ -91,14 +91,14 @@ def memory_table(found: Mapping[str, list[tuple[int, float]]]) -> str:
 
 
 def section(line: str, python: Path, effort: Effort, found: Rates, full: FullServer, held: Mapping) -> str:
-    rounds = f"{effort.rounds} rounds of {effort.seconds:g} s"
     generator = max(load.generator for level in found.at_once.values() for own in level.values() for load in own)
     return "\n".join(
         [
             f"## NeMo Gym {line}\n",
-            f"{versions(python, *PACKAGES)}. Medians of {rounds} for each server in turn, with their range; ratios are "
-            f"taken within a round. wrk took at most {generator:.0%} of a core.\n",
-            "A tool that answers at once, 64 sessions:\n",
+            f"{versions(python, *PACKAGES)}. The servers take turns of {effort.seconds} s and longer; medians, with their "
+            f"range, and ratios taken within a round. wrk took at most {generator:.0%} of a core.\n",
+            f"A tool that answers at once, 64 sessions ({effort.rounds} rounds, {effort.other_rounds} of all that "
+            "follows):\n",
             speed_table(found.at_once[64]),
             "A tool that blocks for 100 ms, 64 sessions (640 calls/s can be had at most; a plain `def` in the bare app "
             "runs in one of FastAPI's own 40 threads, the seed's tools are coroutines):\n",
