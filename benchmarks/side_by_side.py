@@ -95,8 +95,8 @@ def section(line: str, python: Path, effort: Effort, found: Rates, full: FullSer
     return "\n".join(
         [
             f"## NeMo Gym {line}\n",
-            f"{versions(python, *PACKAGES)}. The servers take turns of {effort.seconds} s and longer; medians, with their "
-            f"range, and ratios taken within a round. wrk took at most {generator:.0%} of a core.\n",
+            f"{versions(python, *PACKAGES)}. Turns of {effort.seconds} s and longer; medians with their "
+            f"range, ratios taken within a round. wrk took at most {generator:.0%} of a core.\n",
             f"A tool that answers at once, 64 sessions ({effort.rounds} rounds, {effort.other_rounds} of all that "
             "follows):\n",
             speed_table(found.at_once[64]),
