@@ -27,7 +27,7 @@ def draw(lines: Mapping[str, tuple[Rates, Mapping[str, list[tuple[int, float]]]]
 
     matplotlib.use("svg")
     # The same figures give the same file.
-    matplotlib.rcParams.update({"svg.hashsalt": "benchmarks", "font.size": 9})
+    matplotlib.rcParams.update({"svg.hashsalt": "benchmarks", "svg.fonttype": "none", "font.size": 9})
     from matplotlib import pyplot
 
     figure, rows = pyplot.subplots(len(lines), 3, figsize=(12, 3.6 * len(lines)), squeeze=False, layout="constrained")
