@@ -36,18 +36,24 @@ class Served:
 
     def descendants(self) -> int:
         """How many processes descend from the server's."""
-        parents = {}
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                try:
-                    parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
-                except OSError:
-                    continue
-        found, wanted = 0, {self.pid}
-        while wanted:
-            wanted = {pid for pid, parent in parents.items() if parent in wanted}
-            found += len(wanted)
-        return found
+        return len(descendants(self.pid))
+
+
+def descendants(pid: int) -> set[int]:
+    """The processes that descend from one."""
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
+            except OSError:
+                continue
+    found: set[int] = set()
+    wanted = {pid}
+    while wanted:
+        wanted = {child for child, parent in parents.items() if parent in wanted}
+        found |= wanted
+    return found
 
 
 class Agent:
@@ -65,6 +71,22 @@ class Agent:
 
     def run(self, code: str) -> str:
         return self.post("/run_python", code=code)["output"]
+
+
+def copied(environment: Path, copy: Path, **settings: Any) -> None:
+    """Copy an environment to a new folder, with the given settings in its config and the same .venv."""
+    shutil.copytree(environment, copy, ignore=shutil.ignore_patterns(".venv", "results", "__pycache__"))
+    (copy / ".venv").symlink_to((environment / ".venv").resolve())
+    config = next((copy / "configs").glob("*.yaml"))
+    lines = "".join(f"      {name}: {value}\n" for name, value in settings.items())
+    text = config.read_text(encoding="utf-8")
+    config.write_text(text.replace("      verified: false\n", f"      verified: false\n{lines}"), encoding="utf-8")
+
+
+def free_port() -> int:
+    """A port of loopback on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
 
 
 @contextmanager
@@ -98,19 +120,8 @@ def served(environment: Path, script: Path = Path("server.py"), **settings: Any)
     with tempfile.TemporaryDirectory(prefix="b-") as scratch:
         copy, temporary = Path(scratch, "copy"), Path(scratch, "t")
         temporary.mkdir()
-        shutil.copytree(environment, copy, ignore=shutil.ignore_patterns(".venv", "results", "__pycache__"))
-        (copy / ".venv").symlink_to((environment / ".venv").resolve())
-        config = next((copy / "configs").glob("*.yaml"))
-        lines = "".join(f"      {name}: {value}\n" for name, value in settings.items())
-        text = config.read_text(encoding="utf-8")
-        config.write_text(text.replace("      verified: false\n", f"      verified: false\n{lines}"), encoding="utf-8")
+        copied(environment, copy, **settings)
         port = free_port()
         command = [str(copy / ".venv/bin/python"), str(script)]
         with serving(command, copy, port, temporary, PORT=str(port)) as server:
             yield server
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]

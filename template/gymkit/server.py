@@ -383,7 +383,7 @@ async def _verdict(seconds: float, grade: Any, *arguments: Any) -> Verdict:
 
 
 def _quieten_access_log() -> None:
-    """Log no answers on NeMo Gym 0.4, as 0.7 does: it would make a record of each, and then drop those of status 200."""
+    """Log no answers on NeMo Gym 0.4, as on 0.7: it makes a record of each, and then drops those of status 200."""
     access = logging.getLogger("uvicorn.access")
     if any(type(part).__name__ == "No200Filter" for part in access.filters):
         access.setLevel(logging.WARNING)
