@@ -25,8 +25,8 @@ NEWEST = ">=3.13.14,<3.14"
 # `uvx copier` and `uv run` put a virtual environment on PATH that does not last: take what it was made from.
 PROBE = "import sys; print(getattr(sys, '_base_executable', sys.executable), *sys.version_info[:3], sep='\\n')"
 PROBE_SECONDS = 20
-# The largest packages that importing NeMo Gym compiles, those that it comes to last first. 0.4 has no scipy.
-COMPILED_BESIDE = "try: import scipy.stats\nexcept ImportError: pass\nimport pandas"
+# What each line of NeMo Gym imports last, and takes long to compile.
+IMPORTED_LAST = {"0.4": "pandas", "0.7": "scipy.stats"}
 DOWNLOAD_SECONDS = 300
 
 
@@ -203,7 +203,7 @@ def sync(uv: str, python: str) -> None:
         )
 
 
-def import_gate(uv: str, class_name: str) -> None:
+def import_gate(uv: str, class_name: str, python: Python | None) -> None:
     """Import the server, as `python server.py` does first. What that imports is compiled to bytecode on the way.
 
     That is most of the time it takes; so a second process, on another core, compiles a part of it.
@@ -211,13 +211,14 @@ def import_gate(uv: str, class_name: str) -> None:
     code = f"import os; os.environ.setdefault('E2B_API_KEY','x'); from server import {class_name}\n"
     # Nor should the first start and the first rollout have to compile.
     code += "try: import rollout, uvicorn.protocols.http.httptools_impl\nexcept Exception: pass"
-    python = [uv, "run", "--no-sync", "python", "-c"]
+    run = [uv, "run", "--no-sync", "python", "-c"]
+    last = IMPORTED_LAST["0.7" if python is None else python.nemo_gym]
     # Without the variable that forbids bytecode: with it, every start would compile anew.
     env = {key: value for key, value in user_environ().items() if key != "PYTHONDONTWRITEBYTECODE"}
     quiet = subprocess.DEVNULL
-    beside = subprocess.Popen([*python, COMPILED_BESIDE], env=env, stdin=quiet, stdout=quiet, stderr=quiet)
+    beside = subprocess.Popen([*run, f"import {last}"], env=env, stdin=quiet, stdout=quiet, stderr=quiet)
     try:
-        done = subprocess.run([*python, code], env=env, capture_output=True, text=True, errors="replace", check=False)
+        done = subprocess.run([*run, code], env=env, capture_output=True, text=True, errors="replace", check=False)
     finally:
         beside.terminate()  # The gate has imported the same.
         beside.wait()
@@ -250,7 +251,7 @@ def set_up(class_name: str, after_update: bool) -> None:
     say("[2/3] Installing what the environment needs (about 1 GB, most of it NeMo Gym's) ...")
     sync(uv, python.path if python is not None else chosen or "")
     say("[3/3] Importing the server ...")
-    import_gate(uv, class_name)
+    import_gate(uv, class_name, python)
     if after_update:
         say("\nUpdated. See what has changed, and test it:\n  git diff\n  uv run pytest")
     else:
