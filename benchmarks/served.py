@@ -90,27 +90,38 @@ def free_port() -> int:
 
 
 @contextmanager
-def served(environment: Path, **settings: Any) -> Iterator[Served]:
-    """Serve a copy of the environment whose config has the given settings; stop it at the end."""
+def serving(command: list[str], cwd: Path, port: int, temporary: Path, **environ: str) -> Iterator[Served]:
+    """Start a server, wait until it answers on loopback, and stop it at the end."""
+    process = subprocess.Popen(
+        command,
+        cwd=cwd,
+        env=os.environ | {"TMPDIR": str(temporary)} | environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        while True:
+            try:
+                requests.get(f"{url}/health", timeout=5)
+                break
+            except requests.ConnectionError:
+                assert process.poll() is None, f"{command} did not start"
+                time.sleep(0.1)
+        yield Served(process, url, temporary)
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+@contextmanager
+def served(environment: Path, script: Path = Path("server.py"), **settings: Any) -> Iterator[Served]:
+    """Serve a copy of the environment whose config has the given settings, by server.py or by a script of one's own."""
     with tempfile.TemporaryDirectory(prefix="b-") as scratch:
         copy, temporary = Path(scratch, "copy"), Path(scratch, "t")
         temporary.mkdir()
         copied(environment, copy, **settings)
         port = free_port()
-        environ = os.environ | {"PORT": str(port), "TMPDIR": str(temporary)}
-        process = subprocess.Popen(
-            [str(copy / ".venv/bin/python"), "server.py"], cwd=copy, env=environ, stderr=subprocess.DEVNULL
-        )
-        try:
-            url = f"http://127.0.0.1:{port}"
-            while True:
-                try:
-                    requests.get(f"{url}/health", timeout=5)
-                    break
-                except requests.ConnectionError:
-                    assert process.poll() is None, "server.py did not start"
-                    time.sleep(0.1)
-            yield Served(process, url, temporary)
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.wait(60)
+        command = [str(copy / ".venv/bin/python"), str(script)]
+        with serving(command, copy, port, temporary, PORT=str(port)) as server:
+            yield server

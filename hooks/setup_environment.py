@@ -25,6 +25,8 @@ NEWEST = ">=3.13.14,<3.14"
 # `uvx copier` and `uv run` put a virtual environment on PATH that does not last: take what it was made from.
 PROBE = "import sys; print(getattr(sys, '_base_executable', sys.executable), *sys.version_info[:3], sep='\\n')"
 PROBE_SECONDS = 20
+# What each line of NeMo Gym imports last, and takes long to compile.
+IMPORTED_LAST = {"0.4": "pandas", "0.7": "scipy.stats"}
 DOWNLOAD_SECONDS = 300
 
 
@@ -201,15 +203,25 @@ def sync(uv: str, python: str) -> None:
         )
 
 
-def import_gate(uv: str, class_name: str) -> None:
-    """Import the server, as `python server.py` does first. What that imports is compiled to bytecode on the way."""
+def import_gate(uv: str, class_name: str, python: Python | None) -> None:
+    """Import the server, as `python server.py` does first. What that imports is compiled to bytecode on the way.
+
+    That is most of the time it takes; so a second process, on another core, compiles a part of it.
+    """
     code = f"import os; os.environ.setdefault('E2B_API_KEY','x'); from server import {class_name}\n"
     # Nor should the first start and the first rollout have to compile.
     code += "try: import rollout, uvicorn.protocols.http.httptools_impl\nexcept Exception: pass"
-    command = [uv, "run", "--no-sync", "python", "-c", code]
+    run = [uv, "run", "--no-sync", "python", "-c"]
+    last = IMPORTED_LAST["0.7" if python is None else python.nemo_gym]
     # Without the variable that forbids bytecode: with it, every start would compile anew.
     env = {key: value for key, value in user_environ().items() if key != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, errors="replace", check=False)
+    quiet = subprocess.DEVNULL
+    beside = subprocess.Popen([*run, f"import {last}"], env=env, stdin=quiet, stdout=quiet, stderr=quiet)
+    try:
+        done = subprocess.run([*run, code], env=env, capture_output=True, text=True, errors="replace", check=False)
+    finally:
+        beside.terminate()  # The gate has imported the same.
+        beside.wait()
     if done.returncode != 0:
         error = "\n".join((done.stdout + done.stderr).strip().splitlines()[-15:])
         print(textwrap.indent(error, "      "), file=sys.stderr)
@@ -239,7 +251,7 @@ def set_up(class_name: str, after_update: bool) -> None:
     say("[2/3] Installing what the environment needs (about 1 GB, most of it NeMo Gym's) ...")
     sync(uv, python.path if python is not None else chosen or "")
     say("[3/3] Importing the server ...")
-    import_gate(uv, class_name)
+    import_gate(uv, class_name, python)
     if after_update:
         say("\nUpdated. See what has changed, and test it:\n  git diff\n  uv run pytest")
     else:

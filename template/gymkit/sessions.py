@@ -6,6 +6,7 @@ import secrets
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from http.cookies import SimpleCookie
+from itertools import takewhile
 from time import monotonic
 from typing import Any
 
@@ -25,7 +26,11 @@ class SessionClosed(Exception):
 
 
 class Session:
-    """One episode: the domain's object (`state`), the row it was made from, and the lock of its calls."""
+    """One episode: the domain's object (`state`), the row it was made from, and the lock of its calls.
+
+    Of the row `responses_create_params` is left out: it is the model's, most of what a row holds (a picture even), and
+    nobody asks for it again.
+    """
 
     __slots__ = ("cookie_header", "cookie_value", "id", "last_used", "lock", "row", "state")
 
@@ -84,7 +89,8 @@ class SessionStore:
         self._end = end
         self._remember = remember
         self._open: dict[str, Session] = {}
-        self._by_cookie: dict[str, Session] = {}
+        # In the order of their last use.
+        self._by_cookie: OrderedDict[str, Session] = OrderedDict()
         self._ended: OrderedDict[str, Ended] = OrderedDict()
 
     def __len__(self) -> int:
@@ -109,6 +115,7 @@ class SessionStore:
         session = self._by_cookie.get(cookie_value)
         if session is not None:
             session.last_used = monotonic()
+            self._by_cookie.move_to_end(cookie_value)
         return session
 
     def get(self, session_id: str) -> Session | None:
@@ -153,7 +160,8 @@ class SessionStore:
             raise SessionsFull(f"{len(self._open)} sessions are open, and that is the most.")
         session_id = session_id or secrets.token_hex(16)
         value, header = self.cookie_header(session_id)
-        session = Session(session_id, row, self._start(row), value, header)
+        kept = {key: part for key, part in row.items() if key != "responses_create_params"}
+        session = Session(session_id, kept, self._start(row), value, header)
         self._open[session_id] = session
         self._by_cookie[value] = session
         return session
@@ -173,7 +181,8 @@ class SessionStore:
     async def close_idle(self) -> int:
         """End the sessions that nobody has used for `idle_seconds`; returns how many there were."""
         horizon = monotonic() - self.idle_seconds
-        idle = [s.id for s in self._open.values() if s.last_used < horizon and not s.lock.locked()]
+        unused = takewhile(lambda session: session.last_used < horizon, self._by_cookie.values())
+        idle = [session.id for session in unused if not session.lock.locked()]
         for session_id in idle:
             await self.close(session_id, f"Nobody had used it for {self.idle_seconds:g} seconds.")
         return len(idle)

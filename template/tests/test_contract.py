@@ -153,6 +153,19 @@ def test_an_idle_session_is_ended(serve: Any, rows: list[Row]) -> None:
     assert (verdict["reward"], verdict["failure_kind"]) == (0.0, "session_lost")
 
 
+def test_the_order_of_seeds_does_not_matter_to_idleness(serve: Any, rows: list[Row]) -> None:
+    live = serve(idle_seconds=2)
+    used, idle = live.client(), live.client()
+    used.seed(rows[0])
+    idle.seed(rows[0])
+    deadline = time.monotonic() + 10
+    while len(live.server._sessions) == 2 and time.monotonic() < deadline:
+        assert used.get("/tools").status_code == 200
+        time.sleep(0.1)
+    assert not used.verdict(rows[0])["mask_sample"]
+    assert idle.verdict(rows[0])["failure_kind"] == "session_lost"
+
+
 def test_beyond_the_cap_a_seed_gets_503(serve: Any, rows: list[Row]) -> None:
     live = serve(max_sessions=2)
     clients = [live.client() for _ in range(3)]
