@@ -13,8 +13,6 @@ from generated import LINES, Environment
 from load import Call, Load, LoadFailed, RunningLoad, load, open_sessions, play_episodes
 from served import Served
 
-pytestmark = pytest.mark.skipif(shutil.which("wrk") is None, reason="the load comes from wrk, which is not installed")
-
 GAME = "generated game"
 ROUNDS = 2
 
@@ -22,6 +20,8 @@ ROUNDS = 2
 @pytest.fixture(scope="module", params=LINES if "FULL" in os.environ else LINES[-1:])
 def servers(request: pytest.FixtureRequest, environments: Environments) -> dict[str, Contender]:
     """A generated game and what it is compared with, by name."""
+    if shutil.which("wrk") is None:
+        pytest.fail("the load comes from wrk, which is missing: apt-get install wrk", pytrace=False)
     environment: Environment = environments("game", request.param)
     return {server.name: server for server in contenders({"game": environment.path}) if server.name != EXAMPLE}
 

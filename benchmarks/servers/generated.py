@@ -10,10 +10,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path.cwd()))
 
 from fastapi import FastAPI, Request
+from pydantic import Field
+
 from gymkit import project
 from gymkit.serve import run
 from gymkit.tools import ToolRequest, ToolResponse
-from pydantic import Field
 
 
 class EchoRequest(ToolRequest):
