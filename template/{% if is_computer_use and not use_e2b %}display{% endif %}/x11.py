@@ -156,7 +156,13 @@ class Screen:
 
     @_checked
     def has_windows(self) -> bool:
-        """Whether the window manager manages any window."""
+        """Whether the window manager manages any window.
+
+        openbox may have read the wish for a window while it started, and then sleep on it. So it is woken: it looks at
+        all its events when a property of the root window changes.
+        """
+        replace, kind = xcffib.xproto.PropMode.Replace, xcffib.xproto.Atom.CARDINAL
+        self._core.ChangeProperty(replace, self._root, self._atom("_GYMKIT_WAKE"), kind, 8, 1, [0])
         return bool(self._property(self._root, "_NET_CLIENT_LIST"))
 
     # ----------------------------------------------------------------------------------------------------- mouse
