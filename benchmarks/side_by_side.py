@@ -1,10 +1,10 @@
 """A generated server beside the seed's way, NeMo Gym's own example, and a bare FastAPI app, on each NeMo Gym line.
 
-    uv run --group benchmarks python benchmarks/side_by_side.py [--quick] [--environments FOLDER] [--no-page]
+    uv run --group benchmarks python benchmarks/side_by_side.py [--quick] [--environments FOLDER] [--page | --no-page]
 
 Measures calls per second and latency over the number of sessions, with a tool that answers at once and with one that
 blocks; a full server; memory over episodes. Prints tables and writes them, with the picture, into docs/performance.md;
-`--quick` only prints. The load comes from wrk. NEMO_GYM_LINES=0.4 leaves 0.7 out.
+`--quick` only prints, unless with `--page`. The load comes from wrk. NEMO_GYM_LINES=0.4 leaves 0.7 out.
 """
 
 import argparse
@@ -122,9 +122,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="a look; nothing is written")
     parser.add_argument("--environments", type=Path, help="generated environments, as ARCHETYPE-LINE; made if missing")
     parser.add_argument("--archetypes", nargs="+", default=ARCHETYPES, choices=ARCHETYPES)
-    parser.add_argument("--no-page", action="store_true", help="do not write docs/performance.md and its picture")
+    parser.add_argument(
+        "--page",
+        action=argparse.BooleanOptionalAction,
+        help="write docs/performance.md and its picture, or not; without it, all but --quick does",
+    )
     arguments = parser.parse_args()
-    write_page = not (arguments.quick or arguments.no_page)
+    write_page = not arguments.quick if arguments.page is None else arguments.page
     require_wrk()
     if write_page:
         require_matplotlib()

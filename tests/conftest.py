@@ -1,5 +1,6 @@
 """Environments generated as a user generates them: each archetype, on each line of NeMo Gym."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -18,6 +19,14 @@ STANDIN = Path(__file__).with_name("standin_model.py")
 
 # A job in the background of a shell ignores Ctrl+C, and so would the programs that are interrupted here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what `FULL=1` alone runs: it is not run, and so not counted, not even as skipped."""
+    if "FULL" not in os.environ:
+        left_out = [item for item in items if item.get_closest_marker("full")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,9 @@ ALL_RUNS = [(f"{kind} {line}", model) for kind in ("game", "sandbox") for line i
 # Any archetype has to do with either line and either model server. All combinations take four times as long.
 RUNS = ALL_RUNS if "FULL" in os.environ else [ALL_RUNS[1], ALL_RUNS[-2]]
 
+only_in_full = pytest.mark.full
+"""For what CI leaves out: conftest.py takes it out of the collection."""
+
 only_on_0_7 = pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)
 """For commands that 0.4 does not have."""
 
@@ -47,7 +50,8 @@ def test_ng_run_and_ng_collect_rollouts(
     assert {json.loads(line)["path"] for line in requests_log.read_text().splitlines()} == {endpoint}
 
 
-@pytest.mark.skipif("FULL" not in os.environ, reason="FULL alone: it takes a minute for each line")
+# It takes a minute for each line.
+@only_in_full
 def test_a_grader_runs_on_nemo_gyms_own_ray_cluster(
     environment: Environment, policy: tuple[str, Path], shared_venv: list[str], tmp_path: Path
 ) -> None:
