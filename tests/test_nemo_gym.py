@@ -71,8 +71,7 @@ def test_a_grader_runs_on_nemo_gyms_own_ray_cluster(
         server.write_bytes(before)
 
 
-# In CI the oldest line does for both.
-@pytest.mark.parametrize("environment", LINES if "FULL" in os.environ else LINES[:1], indirect=True)
+@only_in_full
 def test_several_servers_share_the_rows(
     environment: Environment, policy: tuple[str, Path], shared_venv: list[str], tmp_path: Path
 ) -> None:

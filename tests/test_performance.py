@@ -70,6 +70,7 @@ def test_a_full_server_refuses_at_once_and_goes_on(servers: dict[str, Contender]
     assert max(one.calls for one in inside) > 200
 
 
+@pytest.mark.full
 def test_memory_stays_where_it_is(servers: dict[str, Contender]) -> None:
     episode = servers[GAME].episode()
     with servers[GAME].serve() as running:

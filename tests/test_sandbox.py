@@ -36,7 +36,8 @@ def test_the_same_tests_pass_through_e2bs_own_client(environments: Environments,
     if "FULL" in os.environ:
         assert own_tests(environment) > 180
     else:
-        assert own_tests(environment, "tests/test_e2b.py", "tests/test_analysis.py") > 50
+        wins = "tests/test_rollout.py::test_it_starts_the_environment_itself_and_wins"
+        assert own_tests(environment, "tests/test_e2b.py", wins) > 40
 
 
 @pytest.mark.parametrize("sandbox", LINES[:1], indirect=True)
