@@ -9,6 +9,8 @@ blocks; a full server; memory over episodes. Prints tables and writes them, with
 
 import argparse
 import math
+import shlex
+import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -147,10 +149,12 @@ def main() -> None:
             sections.append(section(line, servers[0].environment / ".venv/bin/python", effort, found, full, held))
             drawn[line] = (found, held)
     minutes = (time.monotonic() - started) / 60
+    command = shlex.join(["benchmarks/side_by_side.py", *sys.argv[1:]])
+    short = " (few rounds, of two seconds)" if arguments.quick else ""
+    loads = f"the load average was {before} before it and {load_average()} at its end"
     text = (
-        f"Measured on {date.today()} in {minutes:.0f} minutes by `python benchmarks/side_by_side.py"
-        f"{' --quick' if arguments.quick else ''}`, on {machine()}; the load average was {before} before it and "
-        f"{load_average()} at its end (the servers and wrk account for up to 2).\n\n" + "\n".join(sections)
+        f"Measured on {date.today()} in {minutes:.0f} minutes by `python {command}`{short}, on {machine()}; {loads} "
+        "(the servers and wrk account for up to 2).\n\n" + "\n".join(sections)
     )
     print(text)
     if write_page:
