@@ -252,7 +252,7 @@ def test_a_users_work_survives_two_releases(
     releases.release_this_tree()
     project.update_ok()
     project.commit()
-    releases.change("gymkit/server.py", "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
+    releases.change("gymkit/http.py", "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
     releases.change("server.py", "\nVERIFIER_FIXTURE", "\n# What `gym env test` runs.\nVERIFIER_FIXTURE")
     releases.change("Dockerfile", "USER 1000\n", "USER 1000:1000\n")
     releases.change("resources_servers/{{ env_name }}/server.py", "# In front of", "# Before")
@@ -281,7 +281,7 @@ def test_a_users_work_survives_two_releases(
     assert "tool_seconds: 30" in config
     assert "max_steps: 20" in config
     assert "USER 1000:1000" in project.read("Dockerfile")
-    assert "RETRY_AFTER_SECONDS = 7" in project.read("gymkit/server.py")
+    assert "RETRY_AFTER_SECONDS = 7" in project.read("gymkit/http.py")
     assert "# Before" in project.read("resources_servers/my_env/server.py")
     assert not project.file("resources_servers/my_env/README.md").exists()
     tests_done = own_tests(project, environment)

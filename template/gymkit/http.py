@@ -13,6 +13,7 @@ import json
 import logging
 import math
 from collections.abc import Collection, Iterable
+from typing import Any
 
 from nemo_gym.server_utils import SESSION_ID_KEY
 from starlette.datastructures import Headers
@@ -21,7 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gymkit import page
 from gymkit.limits import RateLimit
-from gymkit.sessions import Session, SessionStore
+from gymkit.sessions import Session, SessionsFull, SessionStore
 
 log = logging.getLogger("gymkit")
 
@@ -38,14 +39,22 @@ SESSION = "gymkit.session"
 COOKIE = "gymkit.cookie"
 """Where the ASGI scope holds the value of the request's cookie or session token, or None."""
 
+RETRY_AFTER_SECONDS = 5
+"""When one who wants a session of a full server should ask again."""
+
 
 class BodyTooLarge(Exception):
     """The request's body is larger than the server takes."""
 
 
+def json_body(value: Any) -> bytes:
+    """A value as JSON. A lone surrogate, which JSON can bring in and UTF-8 cannot take out, becomes a question mark."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def error_body(text: str) -> bytes:
     """A JSON body that a model can read as a tool's output."""
-    return json.dumps({"output": f"Error: {text}"}, ensure_ascii=False).encode()
+    return json_body({"output": f"Error: {text}"})
 
 
 async def send_error(send: Send, status: int, text: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -177,7 +186,18 @@ class GymMiddleware:
         try:
             if declared_length > self.max_body_bytes:
                 raise BodyTooLarge
-            await self.app(scope, bounded_receive, send_with_cookie)
+            receive_body: Receive = bounded_receive
+            if session is None and scope["path"] == "/seed_session" and self.sessions.full:
+                # A full server is asked again and again. A refusal on the application's long way would cost those
+                # inside two of their calls.
+                body = await _read(bounded_receive)
+                if not await self._may_seed(body):
+                    retry = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+                    text = f"the environment is full: {SessionsFull(len(self.sessions))}"
+                    await send_error(send_with_cookie, 503, text, [retry])
+                    return
+                receive_body = _read_already(body, bounded_receive)
+            await self.app(scope, receive_body, send_with_cookie)
         except BodyTooLarge:
             if started:
                 raise
@@ -197,6 +217,21 @@ class GymMiddleware:
 
     def _has_key(self, authorization: bytes) -> bool:
         return self.authorization is None or hmac.compare_digest(authorization, self.authorization)
+
+    async def _may_seed(self, body: bytes) -> bool:
+        """Whether a full server takes this seed after all: there is room again, or it names a session that is known.
+
+        NeMo Gym 0.7 asks for the same session again where the first answer was lost.
+        """
+        if b"resources_session_id" in body:
+            try:
+                session_id = json.loads(body)["resources_session_id"]
+                if self.sessions.get(session_id) is not None or self.sessions.ended(session_id) is not None:
+                    return True
+            except (ValueError, RecursionError, KeyError, TypeError):
+                pass  # No seed of 0.7's.
+        await self.sessions.close_idle()
+        return not self.sessions.full
 
     def _may_call(self, origin: bytes, scope: Scope) -> bool:
         """Whether a browser's POST comes from a page that may make it: of this server itself, or of a named origin.
@@ -233,6 +268,32 @@ def session_header(session: Session, token: str | None) -> tuple[bytes, bytes]:
 def token_header(value: str) -> tuple[bytes, bytes]:
     """The header that takes a session's signed value to a client that asked for it."""
     return TOKEN_HEADER, value.encode("latin-1")
+
+
+async def _read(receive: Receive) -> bytes:
+    """The whole body of a request.
+
+    Raises:
+        ClientDisconnect: the client went away before the end of it.
+    """
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(body)
+
+
+def _read_already(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that begins with a body that has been read, and goes on as the other one."""
+    first: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def receive_again() -> Message:
+        return first.pop() if first else await receive()
+
+    return receive_again
 
 
 def _address(scope: Scope) -> str:

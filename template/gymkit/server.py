@@ -29,13 +29,20 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gymkit import page, project
 from gymkit.grading import Verdict, expected_output, grade_transcript
-from gymkit.http import COOKIE, SESSION, GymMiddleware, error_body, is_loopback, use_session
+from gymkit.http import (
+    COOKIE,
+    RETRY_AFTER_SECONDS,
+    SESSION,
+    GymMiddleware,
+    error_body,
+    is_loopback,
+    json_body,
+    use_session,
+)
 from gymkit.sessions import Row, Session, SessionClosed, SessionsFull, SessionStore, same_truth
 from gymkit.tools import ToolFailed, ToolRoute, tool_schemas
 
 log = logging.getLogger("gymkit")
-
-RETRY_AFTER_SECONDS = 5
 
 
 class CannotServe(Exception):
@@ -211,13 +218,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             raise HTTPException(409, f"The session {session_id} has ended; a new episode needs a new one.") from None
         except InvalidRow as error:
             raise HTTPException(422, f"No episode can be made from this row: {error}") from None
-        except SessionsFull as full:
-            await self._sessions.close_idle()
-            try:
-                return self._sessions.open(row, session_id)
-            except SessionsFull:
-                retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-                raise HTTPException(503, f"The environment is full: {full}", retry) from None
+        except SessionsFull as full:  # Others came in after `GymMiddleware` had looked.
+            retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            raise HTTPException(503, f"the environment is full: {full}", retry) from None
 
     async def close_resources_session(self, request: Request) -> Any:
         """End a session: that of the body's `resources_session_id` (NeMo Gym 0.7), else that of the cookie.
@@ -249,7 +252,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         fields = verdict.as_fields()
         if "instance_config" in fields and isinstance(instance_config, dict):
             fields["instance_config"] = instance_config | fields["instance_config"]
-        return JSONResponse(body | fields)
+        return Response(json_body(body | fields), media_type="application/json")
 
     async def _verdict(self, request: Request, body: Row) -> Verdict:
         cookie = request.scope.get(COOKIE)
@@ -366,7 +369,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         if error.status_code == 404 and request.method == "POST":
             names = ", ".join(tool["name"] for tool in tool_schemas(request.app))
             text = f"there is no tool {request.url.path[1:100]!r}. The tools are: {names}."
-        return JSONResponse(json.loads(error_body(text)), error.status_code, error.headers)
+        return Response(error_body(text), error.status_code, error.headers, "application/json")
 
 
 async def _verdict(seconds: float, grade: Any, *arguments: Any) -> Verdict:
@@ -410,7 +413,7 @@ async def _json_object(request: Request) -> Row:
     if not raw.strip():
         return {}
     try:
-        body = json.loads(raw, parse_constant=_refuse_constant)
+        body = _JSON.decode(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise HTTPException(422, "The body is no JSON.") from None
     if not isinstance(body, dict):
@@ -420,6 +423,10 @@ async def _json_object(request: Request) -> Row:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
+
+
+# One for all: json.loads() makes a new decoder for each text that it is to read in another way than usual.
+_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _typed_seed(body: Row) -> Any:

@@ -18,7 +18,14 @@ Row = dict[str, Any]
 
 
 class SessionsFull(Exception):
-    """As many sessions are open as may be: the caller should come back later."""
+    """As many sessions are open as may be: the caller should come back later.
+
+    Args:
+        count: How many that is.
+    """
+
+    def __init__(self, count: int) -> None:
+        super().__init__(f"{count} sessions are open, and that is the most.")
 
 
 class SessionClosed(Exception):
@@ -96,6 +103,11 @@ class SessionStore:
     def __len__(self) -> int:
         return len(self._open)
 
+    @property
+    def full(self) -> bool:
+        """Whether as many sessions are open as may be."""
+        return len(self._open) >= self.max_sessions
+
     # ------------------------------------------------------------------------------------------------- find
 
     def cookie_value(self, header: bytes) -> str | None:
@@ -156,8 +168,8 @@ class SessionStore:
         """
         if session_id is not None and session_id in self._ended:
             raise SessionClosed(session_id)
-        if len(self._open) >= self.max_sessions:
-            raise SessionsFull(f"{len(self._open)} sessions are open, and that is the most.")
+        if self.full:
+            raise SessionsFull(len(self._open))
         session_id = session_id or secrets.token_hex(16)
         value, header = self.cookie_header(session_id)
         kept = {key: part for key, part in row.items() if key != "responses_create_params"}

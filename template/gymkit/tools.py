@@ -11,7 +11,7 @@ from typing import Any, get_type_hints
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, ValidationError
-from pydantic_core import to_json
+from pydantic_core import PydanticSerializationError, to_json
 from starlette.responses import Response
 from starlette.types import Receive
 
@@ -77,10 +77,13 @@ class ToolRoute(APIRoute):
             try:
                 if model is not None:
                     kwargs[arguments_name] = await _arguments(name, model, request)
-                result = await call(**kwargs)
+                answer = to_json(await call(**kwargs))
             except ToolFailed as failure:
                 return Response(error_body(str(failure)), failure.status, media_type="application/json")
-            return Response(to_json(result), media_type="application/json")
+            except PydanticSerializationError as error:
+                log.exception("Tool %s answered with what is no JSON", name)
+                return Response(error_body(f"{name} failed: {error}"), media_type="application/json")
+            return Response(answer, media_type="application/json")
 
         return handle
 
@@ -196,9 +199,14 @@ async def _disconnected(receive: Receive) -> None:
 
 
 def _limited(result: Any, limit: int) -> Any:
-    """A tool's answer, with the middle of a text cut out that is longer than a model should have to read."""
+    """A tool's answer, with the middle of a text cut out that is longer than a model should have to read.
+
+    What is no character (half of a surrogate pair, a byte of a file's name that is no UTF-8) becomes a question mark.
+    """
     if isinstance(result, str):
         result = ToolResponse(output=result)
+    if isinstance(result, ToolResponse) and not result.output.isascii():
+        result = result.model_copy(update={"output": result.output.encode("utf-8", "replace").decode()})
     if isinstance(result, ToolResponse) and len(result.output) > limit:
         half = limit // 2
         mark = CUT_MARK.format(left_out=len(result.output) - 2 * half)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from fastapi import FastAPI, Request
 from harness import Client, LiveServer, Row, play_row, read_rows, verify_body
+from nemo_gym import base_resources_server as nemo
 
 from gymkit import project
 from gymkit.fixture import make_server
@@ -80,7 +81,6 @@ def typed_seed(session_id: str, row: Row) -> Row:
 def test_the_session_contract_of_nemo_gym(rows: list[Row]) -> None:
     """NeMo Gym 0.7's own check of seeding and closing by an assigned identity. 0.4 knows no such request."""
     try:
-        from nemo_gym.base_resources_server import ResourcesSeedSessionRequest
         from nemo_gym.testing.session_conformance import check_resources_session_contract
     except ImportError:
         from importlib.metadata import version
@@ -88,7 +88,7 @@ def test_the_session_contract_of_nemo_gym(rows: list[Row]) -> None:
         assert version("nemo-gym").startswith("0.4."), "the check has moved"
         return
     server = make_server(project.server_class())
-    seed = ResourcesSeedSessionRequest.model_validate(typed_seed("assigned-1", rows[0]))
+    seed = nemo.ResourcesSeedSessionRequest.model_validate(typed_seed("assigned-1", rows[0]))
     check_resources_session_contract(server.setup_webserver(), seed, keeps_state=True)
 
 
@@ -178,6 +178,32 @@ def test_beyond_the_cap_a_seed_gets_503(serve: Any, rows: list[Row]) -> None:
     clients[2].seed(rows[0])
 
 
+def test_a_full_server_still_knows_its_sessions(serve: Any, rows: list[Row]) -> None:
+    """NeMo Gym 0.7 asks for the same session again where the first answer was lost; 0.4 knows no such request."""
+    if not hasattr(nemo, "ResourcesSeedSessionRequest"):
+        return
+    live = serve(max_sessions=2)
+    for session_id in ("ended", "first", "second"):
+        assert live.client().post("/seed_session", json=typed_seed(session_id, rows[0])).status_code == 200
+        if session_id == "ended":
+            live.client().post("/close_session", json={"resources_session_id": session_id})
+    again = live.client()
+    assert again.post("/seed_session", json=typed_seed("second", rows[0])).status_code == 200
+    assert live.client().post("/seed_session", json=typed_seed("ended", rows[0])).status_code == 409
+    assert live.client().post("/seed_session", json=typed_seed("third", rows[0])).status_code == 503
+    assert live.client().post("/seed_session", data=b'"resources_session_id').status_code == 503
+    assert again.verdict(rows[0], play_row(again, rows[0]))["reward"] == 1.0
+    assert live.client().post("/seed_session", json=typed_seed("third", rows[0])).status_code == 200
+
+
+def test_a_full_server_ends_idle_sessions_for_a_new_one(serve: Any, rows: list[Row]) -> None:
+    live = serve(max_sessions=1)
+    live.client().seed(rows[0])
+    for session in live.server._sessions._open.values():
+        session.last_used -= 2 * live.server.config.idle_seconds
+    live.client().seed(rows[0])
+
+
 def test_shutdown_ends_every_session(rows: list[Row]) -> None:
     from fastapi.testclient import TestClient
 
@@ -245,7 +271,8 @@ def make_probe_server() -> type:
     class ProbeServer(base):  # type: ignore[misc, valid-type]
         def setup_webserver(self) -> FastAPI:
             app = EnvironmentServer.setup_webserver(self)
-            for tool in (self.wait, self.block, self.fail, self.talk, self.nothing):
+            tools = (self.wait, self.block, self.fail, self.talk, self.mangle, self.mangle_and_fail, self.leak)
+            for tool in (*tools, self.nothing):
                 app.post(f"/{tool.__name__}")(tool)
             return app
 
@@ -280,6 +307,18 @@ def make_probe_server() -> type:
         async def talk(self, body: NoArguments, request: Request) -> str:
             """Answer too much."""
             return "a" * 1_000_000
+
+        async def mangle(self, body: NoArguments, request: Request) -> str:
+            """Answer with half a character."""
+            return "naïve \ud83d"
+
+        async def mangle_and_fail(self, body: NoArguments, request: Request) -> str:
+            """Raise with half a character."""
+            raise RuntimeError("naïve \ud83d")
+
+        async def leak(self, body: NoArguments, request: Request) -> Any:
+            """Answer with what is no JSON."""
+            return {"output": object()}
 
         async def nothing(self, request: Request) -> str:
             """Take no arguments."""
@@ -350,6 +389,15 @@ def test_a_tool_that_raises_is_text_and_the_session_lives_on(serve: Any) -> None
     assert client.tool("nothing") == "done"
 
 
+def test_an_answer_that_json_cannot_carry_is_text_all_the_same(serve: Any) -> None:
+    client = serve(make_probe_server()).client()
+    client.seed()
+    assert client.tool("mangle") == "naïve ?"
+    assert client.tool("mangle_and_fail") == "Error: mangle_and_fail failed: RuntimeError: naïve ?"
+    assert client.tool("leak").startswith("Error: leak failed: Unable to serialize")
+    assert client.tool("nothing") == "done"
+
+
 def test_a_long_output_has_its_middle_cut(serve: Any) -> None:
     client = serve(make_probe_server(), max_output_characters=1000).client()
     client.seed()
@@ -412,6 +460,16 @@ def test_an_unknown_tool_names_those_there_are(client: Client) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------------- grading
+
+
+def test_a_response_may_hold_half_a_character(client: Client, rows: list[Row]) -> None:
+    """A lone surrogate, which JSON can carry and UTF-8 cannot: a model's text cut in the wrong place."""
+    client.seed(rows[0])
+    body = verify_body(rows[0], play_row(client, rows[0]))
+    body["response"]["output"][-1]["output"] += "\ud83d"
+    response = client.post("/verify", json=body)
+    assert response.status_code == 200, response.text
+    assert response.json()["reward"] == 1.0
 
 
 def test_without_a_cookie_the_transcript_is_graded(live: LiveServer, rows: list[Row]) -> None:
