@@ -54,10 +54,10 @@ class Contender:
     generated: bool = False
 
     @contextmanager
-    def serve(self, **settings: Any) -> Iterator[Served]:
+    def serve(self, environ: Mapping[str, str] | None = None, **settings: Any) -> Iterator[Served]:
         """Start it; `settings` are those of a generated environment, and nothing to the others."""
         if self.generated:
-            with served(self.environment, self.script, **settings) as server:
+            with served(self.environment, self.script, environ, **settings) as server:
                 yield server
             return
         port = free_port()

@@ -1,6 +1,8 @@
 """What is measured of the servers of one NeMo Gym line. Rounds are interleaved: what disturbs one server meets all."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +12,9 @@ from contenders import ECHO, Contender, all_served
 from load import Call, Load, RunningLoad, close_sessions, load, open_sessions, play_episodes
 
 FLOOD_CALLERS = 64
-FLOOD_PAUSE = 0.1
-"""Callers that a full server refuses, and the mean pause of each, in seconds, before it asks again."""
+"""Callers that a full server refuses, each again and again."""
+PAUSE = 0.1
+"""The mean pause of each of them, in seconds, and of a session that a model thinks for."""
 
 
 @dataclass(frozen=True)
@@ -49,15 +52,26 @@ class FullServer:
     """A server with as many open sessions as it takes, and callers that want more."""
 
     sessions: int
-    session_bytes: float
-    ended_mb: float
-    """Memory above that of the beginning, when all of them have ended,"""
-    again_mb: float
-    """and when as many others are open."""
-    open_mb: float
-    undisturbed: list[Load] = field(default_factory=list)
-    disturbed: list[Load] = field(default_factory=list)
-    refused: list[Load] = field(default_factory=list)
+    memory: dict[str, "OpenSessions"]
+    """By the allocator of the server's Python: its own, and mimalloc where that Python has it."""
+    alone: dict[float, list[Load]] = field(default_factory=dict)
+    """64 of the sessions, by the mean pause of each between two calls, in seconds,"""
+    meanwhile: dict[float, list[Load]] = field(default_factory=dict)
+    """the same while others are refused,"""
+    refused: dict[float, list[Load]] = field(default_factory=dict)
+    """and those others."""
+
+
+@dataclass(frozen=True)
+class OpenSessions:
+    """Memory of a server above that of its beginning, in MB."""
+
+    opened: float
+    """With all sessions open,"""
+    ended: float
+    """when all of them have ended,"""
+    again: float
+    """and with as many others open."""
 
 
 def say(text: str) -> None:
@@ -126,25 +140,45 @@ def memory(servers: list[Contender], effort: Effort) -> dict[str, list[tuple[int
 
 
 def full_server(server: Contender, effort: Effort) -> FullServer:
-    """Fill a generated server up to its cap; refuse more callers, while those inside go on; empty and fill it again."""
+    """Fill a generated server up to its cap, and refuse more callers while those inside go on."""
     count = effort.open_sessions
+    found = FullServer(count, {"pymalloc": open_sessions_memory(server, count)})
+    if has_mimalloc(server):
+        found.memory["mimalloc"] = open_sessions_memory(server, count, PYTHONMALLOC="mimalloc")
     refusal = Call("/seed_session", json.dumps(server.seed), "full", 503, "retry-after")
-    seeds = [server.seed]
     with server.serve(max_sessions=count) as running:
+        cookies = open_sessions(running.url, [server.seed], count)
+        for number in range(2 * effort.other_rounds):
+            pause = (PAUSE, 0)[number % 2]
+
+            def inside(pause: float = pause) -> Load:
+                return load(running.url, ECHO, cookies, 64, effort.seconds, pause)
+
+            found.alone.setdefault(pause, []).append(inside())
+            flood = RunningLoad(running.url, refusal, [], FLOOD_CALLERS, effort.seconds + 1, PAUSE)
+            found.meanwhile.setdefault(pause, []).append(inside())
+            found.refused.setdefault(pause, []).append(flood.result())
+    return found
+
+
+def open_sessions_memory(server: Contender, count: int, **environ: str) -> OpenSessions:
+    """Open sessions, end them, and open as many others."""
+    with server.serve(environ, max_sessions=count) as running:
         # What is made when it is first needed is made.
         play_episodes(running.url, server.episode(), 500)
         begin = running.rss_mb()
-        cookies = open_sessions(running.url, seeds, count)
+        cookies = open_sessions(running.url, [server.seed], count)
         opened = running.rss_mb() - begin
-        found = FullServer(count, opened * 1024 * 1024 / count, 0, 0, opened)
-        for _ in range(effort.other_rounds):
-            found.undisturbed.append(load(running.url, ECHO, cookies, 64, effort.seconds))
-            flood = RunningLoad(running.url, refusal, [], FLOOD_CALLERS, effort.seconds + 1, FLOOD_PAUSE)
-            found.disturbed.append(load(running.url, ECHO, cookies, 64, effort.seconds))
-            found.refused.append(flood.result())
         close_sessions(running.url, cookies)
-        found.ended_mb = running.rss_mb() - begin
-        cookies = open_sessions(running.url, seeds, count)
-        found.again_mb = running.rss_mb() - begin
-    say(f"  {count:,} open sessions of {found.session_bytes:,.0f} bytes")
-    return found
+        ended = running.rss_mb() - begin
+        open_sessions(running.url, [server.seed], count)
+        again = running.rss_mb() - begin
+    say(f"  {count:,} open sessions {environ or ''}: {opened:.1f} MB, ended {ended:.1f} MB, others {again:.1f} MB")
+    return OpenSessions(opened, ended, again)
+
+
+def has_mimalloc(server: Contender) -> bool:
+    """Whether the server's Python (3.13 and later) can take its memory from mimalloc."""
+    command = [server.environment / ".venv/bin/python", "-c", ""]
+    done = subprocess.run(command, env=os.environ | {"PYTHONMALLOC": "mimalloc"}, capture_output=True)
+    return done.returncode == 0

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,7 +115,9 @@ def serving(command: list[str], cwd: Path, port: int, temporary: Path, **environ
 
 
 @contextmanager
-def served(environment: Path, script: Path = Path("server.py"), **settings: Any) -> Iterator[Served]:
+def served(
+    environment: Path, script: Path = Path("server.py"), environ: Mapping[str, str] | None = None, **settings: Any
+) -> Iterator[Served]:
     """Serve a copy of the environment whose config has the given settings, by server.py or by a script of one's own."""
     with tempfile.TemporaryDirectory(prefix="b-") as scratch:
         copy, temporary = Path(scratch, "copy"), Path(scratch, "t")
@@ -123,5 +125,5 @@ def served(environment: Path, script: Path = Path("server.py"), **settings: Any)
         copied(environment, copy, **settings)
         port = free_port()
         command = [str(copy / ".venv/bin/python"), str(script)]
-        with serving(command, copy, port, temporary, PORT=str(port)) as server:
+        with serving(command, copy, port, temporary, PORT=str(port), **(environ or {})) as server:
             yield server

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 from contenders import BARE, SEED_WAY, contenders, environments
 from generated import ARCHETYPES, LINES
 from load import Load, require_wrk
-from measures import FLOOD_CALLERS, FLOOD_PAUSE, FULL, QUICK, Effort, FullServer, Rates, full_server, memory, rates, say
+from measures import FLOOD_CALLERS, FULL, PAUSE, QUICK, Effort, FullServer, Rates, full_server, memory, rates, say
 from picture import draw, require_matplotlib
 from report import ROOT, load_average, machine, milliseconds, spread, table, times, versions, write
 
@@ -65,20 +65,31 @@ def levels_table(found: Rates) -> str:
 
 
 def full_table(found: FullServer) -> str:
-    def row(name: str, loads: list[Load]) -> list[str]:
-        return [
-            name,
-            spread([load.calls for load in loads]),
-            milliseconds(median(load.p50 for load in loads)),
-            spread([load.p99 for load in loads], milliseconds),
-        ]
-
-    rows = [
-        row("64 sessions inside, alone", found.undisturbed),
-        row("64 sessions inside, meanwhile", found.disturbed),
-        row("refused seeds: 503, Retry-After", found.refused),
-    ]
+    rows = []
+    for pause in sorted(found.alone, reverse=True):
+        sessions = f"64 sessions, {pause * 1000:g} ms between calls" if pause else "64 sessions without a pause"
+        for name, loads in (
+            (f"{sessions}: alone", found.alone[pause]),
+            ("meanwhile", found.meanwhile[pause]),
+            ("refused seeds: 503, Retry-After", found.refused[pause]),
+        ):
+            calls = spread([load.calls for load in loads])
+            p50, p99 = ([getattr(load, part) for load in loads] for part in ("p50", "p99"))
+            rows.append([name, calls, spread(p50, milliseconds), spread(p99, milliseconds)])
     return table([f"{found.sessions:,} sessions open", "calls/s", "p50, ms", "p99, ms"], rows)
+
+
+def open_table(found: FullServer) -> str:
+    rows = [
+        [
+            f"Python's {name}" if name == "pymalloc" else f"PYTHONMALLOC={name}",
+            f"{memory.opened * 2**20 / found.sessions:,.0f}",
+            *(f"{megabytes:+.1f} MB" for megabytes in (memory.opened, memory.ended, memory.again)),
+        ]
+        for name, memory in found.memory.items()
+    ]
+    head = [f"{found.sessions:,} sessions", "bytes each", "open", "ended", "as many others open"]
+    return table(head, rows)
 
 
 def memory_table(found: Mapping[str, list[tuple[int, float]]]) -> str:
@@ -107,12 +118,13 @@ def section(line: str, python: Path, effort: Effort, found: Rates, full: FullSer
             speed_table(found.blocking),
             "A tool that answers at once, over sessions at once:\n",
             levels_table(found),
-            f"A full server: {FLOOD_CALLERS} callers ask for a session, each again after {FLOOD_PAUSE * 1000:g} ms or "
+            f"A full server, with {FLOOD_CALLERS} callers who want a session, each again after {PAUSE * 1000:g} ms or "
             "so, and are refused:\n",
             full_table(full),
-            f"An open session of the game takes {full.session_bytes:,.0f} bytes ({full.sessions:,} sessions: "
-            f"{full.open_mb:.1f} MB). With all of them ended the process holds {full.ended_mb:.1f} MB more than before "
-            f"the first, and {full.again_mb:.1f} MB with {full.sessions:,} others open: the memory serves again.\n",
+            "Memory of the server's process with its sessions, above that of its beginning. Python's own allocator "
+            "keeps the pages of ended sessions for the next ones; mimalloc, which Python 3.13 brings along, gives them "
+            "back:\n",
+            open_table(full),
             "Memory of the server's process; an episode is a seed, one call and a verdict:\n",
             memory_table(held),
         ]

@@ -20,8 +20,8 @@ from datetime import date
 from pathlib import Path
 
 import requests
-from contenders import template
-from generated import ARCHETYPES, LINES, Template, copier, interpreter_for, user_environ
+from contenders import ROOT, template
+from generated import ARCHETYPES, LINES, Template, copier, interpreter_for, run_ok, user_environ
 from report import load_average, machine, spread, table, write
 from served import free_port, serving
 
@@ -72,6 +72,12 @@ def ours(source: Template, archetype: str, python: Path, folder: Path) -> Times:
     environ = environ_of_a_user()
     found["first reward"] = command("uv", "run", "python", "rollout.py", cwd=folder / "my_env", environ=environ)
     return found
+
+
+def empty(source: Path, folder: Path) -> Times:
+    """`copier copy` of a template that is one empty file: what Copier itself takes."""
+    copy = (*copier(), "copy", "--defaults", source, "my_env")
+    return {"scaffold": command(*copy, cwd=folder, environ=environ_of_a_user())}
 
 
 def openenv(tool: Path, python: Path, folder: Path) -> Times:
@@ -126,6 +132,10 @@ def install_tool(package: str, python: Path, folder: Path) -> Path:
     return target
 
 
+def copier_version() -> str:
+    return run_ok(*copier(), "--version", cwd=ROOT).split()[-1]
+
+
 def version(tool: Path, package: str) -> str:
     code = f"from importlib.metadata import version; print(version({package!r}))"
     return subprocess.run([tool / "bin/python", "-c", code], capture_output=True, text=True, check=True).stdout.strip()
@@ -148,8 +158,16 @@ def main() -> None:
         # An environment of NeMo Gym is scaffolded by NeMo Gym: that of our own first round.
         own = Path(scratch, "0-ours")
         names = {"copier copy": f"copier copy ({arguments.archetype}, NeMo Gym {line})"}
+        # One pack, as what comes over the network; as many files as objects take their time to remove.
+        run_ok("git", "gc", "-q", cwd=source.path)
+        nothing = Template(Path(scratch, "nothing"))
+        nothing.path.mkdir()
+        (nothing.path / "nothing").touch()
+        run_ok("git", "init", "-q", cwd=nothing.path)
+        nothing.release("v0.1.0")
         scaffolds: dict[str, Callable[[Path], Times]] = {
-            names["copier copy"]: lambda folder: ours(source, arguments.archetype, python, folder)
+            names["copier copy"]: lambda folder: ours(source, arguments.archetype, python, folder),
+            f"an empty template (Copier {copier_version()})": lambda folder: empty(nothing.path, folder),
         }
         if not arguments.only_ours:
             installed = {package: install_tool(package, python, tools) for package in ("openenv-core", "verifiers")}
@@ -184,7 +202,7 @@ def main() -> None:
 def time_table(times: dict[str, list[Times]]) -> str:
     def cell(runs: list[Times], step: str) -> str:
         seconds = [run[step] for run in runs if step in run]
-        return spread(seconds, "{:.1f}".format) if seconds else ""
+        return spread(seconds, "{:.2f}".format if step == "scaffold" else "{:.1f}".format) if seconds else ""
 
     head = ["", *STEPS[:-1], "command to gate", "then the first reward"]
     rows = [
