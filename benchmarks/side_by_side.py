@@ -10,7 +10,6 @@ blocks; a full server; memory over episodes. Prints tables and writes them, with
 import argparse
 import math
 import shlex
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -116,7 +115,9 @@ def section(line: str, python: Path, effort: Effort, found: Rates, full: FullSer
             "A tool that blocks for 100 ms, 64 sessions (640 calls/s can be had at most; a plain `def` in the bare app "
             "runs in one of FastAPI's own 40 threads, the seed's tools are coroutines):\n",
             speed_table(found.blocking),
-            "A tool that answers at once, over sessions at once:\n",
+            "A tool that answers at once, over sessions at once, of which each calls again as soon as it is answered. "
+            "(uvloop accepts one connection at a turn of its loop: where hundreds begin together on a busy server, "
+            "some wait for seconds until they are let in.)\n",
             levels_table(found),
             f"A full server, with {FLOOD_CALLERS} callers who want a session, each again after {PAUSE * 1000:g} ms or "
             "so, and are refused:\n",
@@ -161,7 +162,10 @@ def main() -> None:
             sections.append(section(line, servers[0].environment / ".venv/bin/python", effort, found, full, held))
             drawn[line] = (found, held)
     minutes = (time.monotonic() - started) / 60
-    command = shlex.join(["benchmarks/side_by_side.py", *sys.argv[1:]])
+    options = ["--quick"] * arguments.quick
+    if arguments.archetypes != ARCHETYPES:
+        options += ["--archetypes", *arguments.archetypes]
+    command = shlex.join(["benchmarks/side_by_side.py", *options])
     short = " (few rounds, of two seconds)" if arguments.quick else ""
     loads = f"the load average was {before} before it and {load_average()} at its end"
     text = (
