@@ -11,32 +11,10 @@ import time
 from typing import Any
 
 import uvicorn
+from echo_models import BlockRequest, EchoRequest, Game, ToolResponse
 from fastapi import Cookie, FastAPI, Response
-from pydantic import BaseModel
 
 COOKIE = "session"
-
-
-class EchoRequest(BaseModel):
-    text: str
-
-
-class BlockRequest(BaseModel):
-    text: str
-    milliseconds: int
-
-
-class ToolResponse(BaseModel):
-    output: str
-
-
-class Game:
-    """As much as an episode of the generated game holds."""
-
-    def __init__(self) -> None:
-        self.secret = "piano"
-        self.guesses: list[str] = []
-
 
 app = FastAPI()
 states: dict[str, Game] = {}

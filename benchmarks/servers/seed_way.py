@@ -10,6 +10,7 @@ import time
 from typing import Any
 
 from alone import run
+from echo_models import BlockRequest, EchoRequest, Game, ToolResponse
 from fastapi import FastAPI, Request
 from nemo_gym.base_resources_server import (
     BaseResourcesServerConfig,
@@ -20,36 +21,15 @@ from nemo_gym.base_resources_server import (
     SimpleResourcesServer,
 )
 from nemo_gym.server_utils import SESSION_ID_KEY
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 
 class SeedWayConfig(BaseResourcesServerConfig):
     pass
 
 
-class EchoRequest(BaseModel):
-    text: str
-
-
-class BlockRequest(BaseModel):
-    text: str
-    milliseconds: int
-
-
-class ToolResponse(BaseModel):
-    output: str
-
-
 class SeedWayVerifyRequest(BaseVerifyRequest):
     ground_truth: list = Field(default_factory=list)
-
-
-class Game:
-    """As much as an episode of the generated game holds."""
-
-    def __init__(self) -> None:
-        self.secret = "piano"
-        self.guesses: list[str] = []
 
 
 class SeedWayResourcesServer(SimpleResourcesServer):
