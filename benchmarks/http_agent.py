@@ -3,6 +3,7 @@
 import asyncio
 import json
 import secrets
+import time
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -44,6 +45,7 @@ class Agent:
         self.seconds = seconds
         self.cookie: str | None = None
         self._connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        self._used = time.monotonic()
 
     async def post(self, path: str, body: Any = None) -> Answer:
         """Send a body as JSON (bytes as they are) and wait for the answer.
@@ -59,7 +61,9 @@ class Agent:
                 answer = await _read_answer(reader)
             except (OSError, asyncio.IncompleteReadError) as error:
                 self.hang_up()
-                raise ConnectionBroke(f"{path}: {error!r}") from None
+                idle = time.monotonic() - self._used
+                raise ConnectionBroke(f"{path}, {idle:.1f} s after the answer before: {error!r}") from None
+        self._used = time.monotonic()
         self.statuses[answer.status] += 1
         set_cookie = answer.headers.get("set-cookie")
         self.cookie = set_cookie.partition(";")[0] if set_cookie else None
@@ -89,6 +93,7 @@ class Agent:
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self._connection is None:
             self._connection = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+            self._used = time.monotonic()
         return self._connection
 
     def _request(self, path: str, body: Any) -> bytes:
