@@ -102,7 +102,14 @@ def test_a_limit_holds_on_average_and_forgets_callers(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "many", "nan", "inf"])
-def test_a_wrong_limit_is_one_clear_line(value: str) -> None:
+def test_a_limit_is_a_positive_number(value: str, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ENV_RATE_LIMIT", value)
+    with pytest.raises(SystemExit, match=f"^ENV_RATE_LIMIT='{value}' is no positive number"):
+        make_server(project.server_class()).setup_webserver()
+
+
+def test_a_wrong_limit_is_one_clear_line() -> None:
+    value = "many"
     done = subprocess.run(
         [sys.executable, "server.py"],
         cwd=project.ROOT,
