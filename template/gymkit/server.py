@@ -425,8 +425,15 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is no JSON")
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large, and could not be sent back")
+    return number
+
+
 # One for all: json.loads() makes a new decoder for each text that it is to read in another way than usual.
-_JSON = json.JSONDecoder(parse_constant=_refuse_constant)
+_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
 
 
 def _typed_seed(body: Row) -> Any:

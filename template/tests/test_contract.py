@@ -462,6 +462,15 @@ def test_an_unknown_tool_names_those_there_are(client: Client) -> None:
 # ---------------------------------------------------------------------------------------------------------- grading
 
 
+@pytest.mark.parametrize("number", ["1e999", "NaN", "9" * 5000])
+def test_a_number_that_cannot_be_sent_back_is_refused(client: Client, rows: list[Row], number: str) -> None:
+    client.seed(rows[0])
+    body = verify_body(rows[0], play_row(client, rows[0]))
+    text = json.dumps(body | {"temperature": "here"}).replace('"here"', number)
+    assert client.post("/verify", data=text).status_code == 422
+    assert client.post("/verify", json=body).json()["reward"] == 1.0
+
+
 def test_a_response_may_hold_half_a_character(client: Client, rows: list[Row]) -> None:
     """A lone surrogate, which JSON can carry and UTF-8 cannot: a model's text cut in the wrong place."""
     client.seed(rows[0])
