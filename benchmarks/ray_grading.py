@@ -18,6 +18,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -104,20 +105,33 @@ async def graded(agent: Agent, row: dict[str, Any]) -> dict[str, Any]:
     return {name: verdict.get(name) for name in ("reward", "strength", "mask_sample", "failure_reason")}
 
 
-async def grade_many(port: int, count: int) -> tuple[float, float, list[dict[str, Any]]]:
-    """Grade so many games at once: seconds in all, the longest time that another session's call took, the verdicts."""
+@dataclass(frozen=True)
+class Grading:
+    """Grades that were asked for at once."""
+
+    seconds: float
+    longest: float
+    """The longest time that another session's call took meanwhile, in seconds."""
+    workers: int
+    """So many of the cluster's workers were seen at work at once."""
+    verdicts: list[dict[str, Any]]
+
+
+async def grade_many(port: int, count: int, nodes: "subprocess.Popen[str]") -> Grading:
+    """Grade so many games at once, while another one is played on."""
     row = {"responses_create_params": {"input": "x"}, "ground_truth": [{"expected_output": GUESSES[-1]}]}
     agents = [await seeded(port, row) for _ in range(count)]
     other = await seeded(port, row)
-    longest = 0.0
+    longest, at_work = 0.0, 0
 
     async def plays_on() -> None:
-        nonlocal longest
+        nonlocal longest, at_work
         while True:
             began = time.monotonic()
             await other.post("/guess", {"word": "slate"})
             longest = max(longest, time.monotonic() - began)
-            await asyncio.sleep(0.02)
+            at_work = max(at_work, len(workers(nodes, "strength")))
+            await asyncio.sleep(0.1)
 
     playing = asyncio.create_task(plays_on())
     started = time.monotonic()
@@ -126,7 +140,7 @@ async def grade_many(port: int, count: int) -> tuple[float, float, list[dict[str
     await asyncio.sleep(0.1)
     playing.cancel()
     other.hang_up()
-    return seconds, longest, verdicts
+    return Grading(seconds, longest, at_work, verdicts)
 
 
 def workers(process: "subprocess.Popen[str]", function: str) -> list[int]:
@@ -143,12 +157,12 @@ def workers(process: "subprocess.Popen[str]", function: str) -> list[int]:
 
 async def grade_with_a_lost_worker(port: int, nodes: "subprocess.Popen[str]", count: int) -> tuple[int, list[Any]]:
     """Grade so many games, and kill a worker in the middle of one; its pid and the verdicts."""
-    grading = asyncio.create_task(grade_many(port, count))
+    grading = asyncio.create_task(grade_many(port, count, nodes))
     while not (running := workers(nodes, "strength")):
         assert not grading.done(), "no worker was seen at work"
         await asyncio.sleep(0.02)
     os.kill(running[0], signal.SIGKILL)
-    return running[0], (await grading)[2]
+    return running[0], (await grading).verdicts
 
 
 def measure(environment: Path, tasks: int, rounds: int, repeats: int) -> dict[str, Any]:
@@ -161,17 +175,19 @@ def measure(environment: Path, tasks: int, rounds: int, repeats: int) -> dict[st
             server(environment, "", in_process="true", rounds=rounds) as alone,
             server(environment, address, rounds=rounds) as port,
         ):
-            asyncio.run(grade_many(port, 2))  # The first call connects and starts a worker.
+            asyncio.run(grade_many(port, 2, nodes))  # The first call connects and starts a worker.
             for name in ("in the server's process", "on one node", "on two nodes"):
                 if name == "on two nodes":
                     add_node(nodes)
-                    asyncio.run(grade_many(port, 4))
-                runs = [asyncio.run(grade_many(alone if "process" in name else port, tasks)) for _ in range(repeats)]
+                    asyncio.run(grade_many(port, 4, nodes))
+                target = alone if "process" in name else port
+                runs = [asyncio.run(grade_many(target, tasks, nodes)) for _ in range(repeats)]
                 result[name] = {
-                    "seconds": median(run[0] for run in runs),
-                    "all seconds": [round(run[0], 2) for run in runs],
-                    "longest other call": max(run[1] for run in runs),
-                    "verdicts": [verdict for run in runs for verdict in run[2]],
+                    "seconds": median(run.seconds for run in runs),
+                    "all seconds": [round(run.seconds, 2) for run in runs],
+                    "longest other call": max(run.longest for run in runs),
+                    "workers": max(run.workers for run in runs),
+                    "verdicts": [verdict for run in runs for verdict in run.verdicts],
                 }
             pid, verdicts = asyncio.run(grade_with_a_lost_worker(port, nodes, 4))
             result["lost worker"] = {"pid": pid, "verdicts": verdicts}
@@ -190,12 +206,13 @@ def main() -> None:
     tasks, repeats = (6, 1) if options.quick else (options.tasks, options.repeats)
     result = measure(options.environment, tasks, options.rounds, repeats)
     print(f"{tasks} grades at once, {repeats} times; {os.cpu_count()} cores, load average {os.getloadavg()[0]:.1f}\n")
-    print(f"{'grader':<26}{'seconds (median)':>18}{'grades/s':>10}{'speed-up':>10}{'longest other call':>20}   all")
+    head = f"{'grader':<26}{'seconds (median)':>18}{'grades/s':>10}{'speed-up':>10}{'workers':>9}"
+    print(f"{head}{'longest other call':>20}   all")
     base = result["in the server's process"]["seconds"]
     for name in ("in the server's process", "on one node", "on two nodes"):
         seconds = result[name]["seconds"]
         print(
-            f"{name:<26}{seconds:>18.2f}{tasks / seconds:>10.2f}{base / seconds:>10.2f}"
+            f"{name:<26}{seconds:>18.2f}{tasks / seconds:>10.2f}{base / seconds:>10.2f}{result[name]['workers']:>9}"
             f"{result[name]['longest other call'] * 1000:>17.0f} ms   {result[name]['all seconds']}"
         )
     masked = sum(verdict["mask_sample"] for verdict in result["lost worker"]["verdicts"])
