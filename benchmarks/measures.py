@@ -148,15 +148,11 @@ def full_server(server: Contender, effort: Effort) -> FullServer:
     refusal = Call("/seed_session", json.dumps(server.seed), "full", 503, "retry-after")
     with server.serve(max_sessions=count) as running:
         cookies = open_sessions(running.url, [server.seed], count)
-        for number in range(2 * effort.other_rounds):
-            pause = (PAUSE, 0)[number % 2]
-
-            def inside(pause: float = pause) -> Load:
-                return load(running.url, ECHO, cookies, 64, effort.seconds, pause)
-
-            found.alone.setdefault(pause, []).append(inside())
+        for pause in [PAUSE, 0] * effort.other_rounds:
+            inside = (running.url, ECHO, cookies, 64, effort.seconds, pause)
+            found.alone.setdefault(pause, []).append(load(*inside))
             flood = RunningLoad(running.url, refusal, [], FLOOD_CALLERS, effort.seconds + 1, PAUSE)
-            found.meanwhile.setdefault(pause, []).append(inside())
+            found.meanwhile.setdefault(pause, []).append(load(*inside))
             found.refused.setdefault(pause, []).append(flood.result())
     return found
 

@@ -73,8 +73,8 @@ def full_table(found: FullServer) -> str:
             ("refused seeds: 503, Retry-After", found.refused[pause]),
         ):
             calls = spread([load.calls for load in loads])
-            p50, p99 = ([getattr(load, part) for load in loads] for part in ("p50", "p99"))
-            rows.append([name, calls, spread(p50, milliseconds), spread(p99, milliseconds)])
+            p50 = spread([load.p50 for load in loads], milliseconds)
+            rows.append([name, calls, p50, spread([load.p99 for load in loads], milliseconds)])
     return table([f"{found.sessions:,} sessions open", "calls/s", "p50, ms", "p99, ms"], rows)
 
 

@@ -74,9 +74,19 @@ def ours(source: Template, archetype: str, python: Path, folder: Path) -> Times:
     return found
 
 
-def empty(source: Path, folder: Path) -> Times:
-    """`copier copy` of a template that is one empty file: what Copier itself takes."""
-    copy = (*copier(), "copy", "--defaults", source, "my_env")
+def empty_template(folder: Path) -> Template:
+    """A template that is one empty file."""
+    folder.mkdir()
+    (folder / "nothing").touch()
+    run_ok("git", "init", "-q", cwd=folder)
+    template = Template(folder)
+    template.release("v0.1.0")
+    return template
+
+
+def empty(source: Template, folder: Path) -> Times:
+    """`copier copy` of an empty template: what Copier itself takes."""
+    copy = (*copier(), "copy", "--defaults", source.path, "my_env")
     return {"scaffold": command(*copy, cwd=folder, environ=environ_of_a_user())}
 
 
@@ -160,14 +170,10 @@ def main() -> None:
         names = {"copier copy": f"copier copy ({arguments.archetype}, NeMo Gym {line})"}
         # One pack, as what comes over the network; as many files as objects take their time to remove.
         run_ok("git", "gc", "-q", cwd=source.path)
-        nothing = Template(Path(scratch, "nothing"))
-        nothing.path.mkdir()
-        (nothing.path / "nothing").touch()
-        run_ok("git", "init", "-q", cwd=nothing.path)
-        nothing.release("v0.1.0")
+        nothing = empty_template(Path(scratch, "nothing"))
         scaffolds: dict[str, Callable[[Path], Times]] = {
             names["copier copy"]: lambda folder: ours(source, arguments.archetype, python, folder),
-            f"an empty template (Copier {copier_version()})": lambda folder: empty(nothing.path, folder),
+            f"an empty template (Copier {copier_version()})": lambda folder: empty(nothing, folder),
         }
         if not arguments.only_ours:
             installed = {package: install_tool(package, python, tools) for package in ("openenv-core", "verifiers")}

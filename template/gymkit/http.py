@@ -17,7 +17,7 @@ from typing import Any
 
 from nemo_gym.server_utils import SESSION_ID_KEY
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gymkit import page
@@ -187,21 +187,22 @@ class GymMiddleware:
             if declared_length > self.max_body_bytes:
                 raise BodyTooLarge
             receive_body: Receive = bounded_receive
-            if session is None and scope["path"] == "/seed_session" and self.sessions.full:
+            seeds = (scope["method"], scope["path"]) == ("POST", "/seed_session")
+            if seeds and session is None and self.sessions.full:
                 # A full server is asked again and again. A refusal on the application's long way would cost those
                 # inside two of their calls.
-                body = await _read(bounded_receive)
+                body = await Request(scope, bounded_receive).body()
                 if not await self._may_seed(body):
-                    retry = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
-                    text = f"the environment is full: {SessionsFull(len(self.sessions))}"
-                    await send_error(send_with_cookie, 503, text, [retry])
-                    return
+                    raise SessionsFull(len(self.sessions))
                 receive_body = _read_already(body, bounded_receive)
             await self.app(scope, receive_body, send_with_cookie)
         except BodyTooLarge:
             if started:
                 raise
             await send_error(send_with_cookie, 413, f"the request is larger than {self.max_body_bytes:,} bytes.")
+        except SessionsFull as full:
+            retry = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
+            await send_error(send_with_cookie, 503, f"the environment is full: {full}", [retry])
         except ClientDisconnect:
             pass  # It left before its request had arrived: nobody to answer.
         except asyncio.CancelledError:
@@ -268,22 +269,6 @@ def session_header(session: Session, token: str | None) -> tuple[bytes, bytes]:
 def token_header(value: str) -> tuple[bytes, bytes]:
     """The header that takes a session's signed value to a client that asked for it."""
     return TOKEN_HEADER, value.encode("latin-1")
-
-
-async def _read(receive: Receive) -> bytes:
-    """The whole body of a request.
-
-    Raises:
-        ClientDisconnect: the client went away before the end of it.
-    """
-    body = bytearray()
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        body += message.get("body", b"")
-        if not message.get("more_body", False):
-            return bytes(body)
 
 
 def _read_already(body: bytes, receive: Receive) -> Receive:

@@ -29,16 +29,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from gymkit import page, project
 from gymkit.grading import Verdict, expected_output, grade_transcript
-from gymkit.http import (
-    COOKIE,
-    RETRY_AFTER_SECONDS,
-    SESSION,
-    GymMiddleware,
-    error_body,
-    is_loopback,
-    json_body,
-    use_session,
-)
+from gymkit.http import COOKIE, SESSION, GymMiddleware, error_body, is_loopback, json_body, use_session
 from gymkit.sessions import Row, Session, SessionClosed, SessionsFull, SessionStore, same_truth
 from gymkit.tools import ToolFailed, ToolRoute, tool_schemas
 
@@ -218,9 +209,6 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             raise HTTPException(409, f"The session {session_id} has ended; a new episode needs a new one.") from None
         except InvalidRow as error:
             raise HTTPException(422, f"No episode can be made from this row: {error}") from None
-        except SessionsFull as full:  # Others came in after `GymMiddleware` had looked.
-            retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
-            raise HTTPException(503, f"the environment is full: {full}", retry) from None
 
     async def close_resources_session(self, request: Request) -> Any:
         """End a session: that of the body's `resources_session_id` (NeMo Gym 0.7), else that of the cookie.

@@ -196,6 +196,21 @@ def test_a_full_server_still_knows_its_sessions(serve: Any, rows: list[Row]) -> 
     assert live.client().post("/seed_session", json=typed_seed("third", rows[0])).status_code == 200
 
 
+def test_those_who_come_in_together_do_not_exceed_the_cap(serve: Any, rows: list[Row], monkeypatch: Any) -> None:
+    """There was room when the request arrived, and is none any more."""
+
+    async def may_seed(self: Any, body: bytes) -> bool:
+        return True
+
+    monkeypatch.setattr("gymkit.http.GymMiddleware._may_seed", may_seed)
+    live = serve(max_sessions=1)
+    live.client().seed(rows[0])
+    refused = live.client().post("/seed_session", json=rows[0])
+    assert refused.status_code == 503
+    assert int(refused.headers["Retry-After"]) > 0
+    assert len(live.server._sessions) == 1
+
+
 def test_a_full_server_ends_idle_sessions_for_a_new_one(serve: Any, rows: list[Row]) -> None:
     live = serve(max_sessions=1)
     live.client().seed(rows[0])
