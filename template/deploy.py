@@ -31,7 +31,7 @@ from gymkit.project import ROOT, environment_name, server_class
 from rollout import RolloutError, console
 
 DEMO_ROW = "data/demo.jsonl"
-TELLS_ANSWERS = ("data/", "tests/", "policy.py", "make_data.py")
+TELLS_ANSWERS = ("data/", "tests/", "tasks.py", "policy.py", "make_data.py")
 """What is needed to make, solve and test tasks, and not to serve them."""
 DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv", ".txt", ".yaml", ".yml"}
 

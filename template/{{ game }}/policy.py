@@ -3,11 +3,12 @@
 from collections.abc import Generator
 from typing import Any
 
-from wordle import Solver, marks_in
+from tasks import WORDS
+from wordle import marks_in, score
 
 
-def play(row: dict[str, Any]) -> Generator[tuple[str, dict[str, Any]], str, None]:
-    """Play one episode: yield tool calls as `(name, arguments)`, and be sent each call's output.
+def play(row: dict[str, Any]) -> Generator[tuple[str, dict[str, Any]] | str, str, None]:
+    """Play one episode: yield a tool call as `(name, arguments)` and be sent its output, or yield a text to say.
 
     Args:
         row: The data row. This player looks at nothing in it: it finds the word from the feedback.
@@ -22,3 +23,22 @@ def play(row: dict[str, Any]) -> Generator[tuple[str, dict[str, Any]], str, None
         solver.learn(guess, marks)
         if set(marks) == {"🟩"} or not solver.candidates:
             return
+
+
+class Solver:
+    """Plays by feedback alone: guesses the candidate that splits the remaining ones into the most groups."""
+
+    OPENING = "slate"
+
+    def __init__(self) -> None:
+        self.candidates = list(WORDS)
+
+    def next_guess(self) -> str:
+        """The next word to try."""
+        if len(self.candidates) == len(WORDS):
+            return self.OPENING
+        return max(self.candidates, key=lambda word: len({tuple(score(secret, word)) for secret in self.candidates}))
+
+    def learn(self, guess: str, marks: list[str]) -> None:
+        """Drop the candidates that would have given other marks."""
+        self.candidates = [word for word in self.candidates if score(word, guess) == marks]

@@ -3,8 +3,9 @@
 import pytest
 from harness import Client, Row, play_row
 
-import wordle
-from wordle import ABSENT, MAX_CALLS, MAX_GUESSES, PRESENT, RIGHT, Solver, WordleGame, marks_in, score
+from policy import Solver
+from tasks import WORDS, tasks
+from wordle import ABSENT, MAX_CALLS, MAX_GUESSES, PRESENT, RIGHT, WordleGame, is_word, marks_in, score
 
 
 @pytest.mark.parametrize(
@@ -79,7 +80,7 @@ def test_feedback_is_read_back() -> None:
 
 def test_the_solver_finds_almost_every_word() -> None:
     won = 0
-    secrets = wordle.WORDS[::10]
+    secrets = WORDS[::10]
     for secret in secrets:
         game, solver = WordleGame(secret), Solver()
         while not game.over:
@@ -92,17 +93,17 @@ def test_the_solver_finds_almost_every_word() -> None:
 
 
 def test_the_words_are_words() -> None:
-    assert all(wordle.is_word(word) and word.islower() for word in wordle.WORDS)
-    assert len(set(wordle.WORDS)) == len(wordle.WORDS)
+    assert all(is_word(word) and word.islower() for word in WORDS)
+    assert len(set(WORDS)) == len(WORDS)
 
 
 def test_every_word_is_one_task() -> None:
-    secrets = [task["expected_output"] for split in wordle.tasks().values() for task in split]
-    assert sorted(secrets) == sorted(wordle.WORDS)
+    secrets = [task["expected_output"] for split in tasks().values() for task in split]
+    assert sorted(secrets) == sorted(WORDS)
 
 
 def test_the_tasks_are_always_the_same() -> None:
-    assert wordle.tasks() == wordle.tasks()
+    assert tasks() == tasks()
 
 
 def test_no_tool_output_holds_the_word_before_it_is_found(client: Client, rows: list[Row]) -> None:
