@@ -11,7 +11,7 @@ import inspect
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -196,7 +196,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         inner_lifespan = app.router.lifespan_context
 
         @asynccontextmanager
-        async def lifespan(app: FastAPI):
+        async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
             _quieten_access_log()
             reaper = asyncio.create_task(self._close_idle_sessions())
             await self.on_start()
