@@ -7,6 +7,7 @@ It plays a few short episodes and ends each of them. A key, if the server wants 
 import argparse
 import json
 import os
+import secrets
 import time
 from collections.abc import Callable
 from http.cookies import SimpleCookie
@@ -146,8 +147,14 @@ class Check:
         environment.post_ok("/seed_session", self.row)
         for _ in range(2):
             environment.post_ok("/close_session", {})
-        verdict = environment.post_ok("/verify", self._request([]))
-        expect(verdict.get("mask_sample") is True, "a session that was closed got a verdict")
+        for tool in self.tools[:1]:
+            status = environment.post(f"/{tool['name']}", {}).status_code
+            expect(status in (410, 422), f"a tool of a closed session answered {status}")
+        again = environment.post("/seed_session", self.row).status_code
+        expect(again == 409, f"a session that was closed could be begun anew ({again})")
+        request = self._request([])
+        first, second = (environment.post_ok("/verify", request) for _ in range(2))
+        expect(first == second, "the second answer of /verify differs from the first")
         return ""
 
     # ----------------------------------------------------------------------------------------------------- limits
@@ -217,7 +224,7 @@ class Check:
 
     def _play_on(self, environment: EnvironmentClient) -> list[Item]:
         """Let policy.py play on a session that is open; the transcript."""
-        return play_on(environment, self.player.policy(self.row), MAX_TURNS)
+        return play_on(environment, self.row, self.player.policy(self.row), MAX_TURNS)
 
     def _request(self, items: list[Item]) -> Item:
         return verify_request(self.row, items, "gymkit check")
@@ -253,7 +260,9 @@ def run_checks(url: str, data: Path, player: Player, wait_seconds: float) -> int
     url = url.rstrip("/")
     row = read_rows(data)[0]
     tools = tools_of(url, wait_seconds)
-    check = Check(url, with_tools(row, tools), player, tools, row["responses_create_params"].get("tools", []))
+    # A row of its own: sessions of others cannot be taken for those of the checks.
+    mine = with_tools(row, tools) | {"row_key": secrets.token_hex(8)}
+    check = Check(url, mine, player, tools, row["responses_create_params"].get("tools", []))
     table = Table(title=f"{project.environment_name()} at {url}", title_justify="left", box=None, padding=(0, 1))
     counts = {"passed": 0, "failed": 0, "does not apply": 0}
     checks: list[Callable[[], str]] = [getattr(check, name) for name in vars(Check) if not name.startswith("_")]

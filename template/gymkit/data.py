@@ -2,9 +2,12 @@
 """`gymkit data`: write the task rows in data/ from tasks.py and the server's own tool schemas."""
 
 import argparse
+import contextlib
 import json
+import secrets
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from gymkit.fixture import make_server
@@ -27,6 +30,7 @@ def run(options: argparse.Namespace, server_class: type, splits: Splits) -> int:
     for split, tasks in splits.items():
         path = data_path(split)
         rows = [row(task, tools, split, number) for number, task in enumerate(tasks)]
+        add_keys(rows, path)
         text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in rows)
         same = path.is_file() and path.read_text(encoding="utf-8") == text
         if options.check and not same:
@@ -37,6 +41,21 @@ def run(options: argparse.Namespace, server_class: type, splits: Splits) -> int:
             path.write_text(text, encoding="utf-8")
             print(f"{path.relative_to(ROOT)}: {len(rows)} rows{' (unchanged)' if same else ''}")
     return 1 if stale else 0
+
+
+def add_keys(rows: list[Row], path: Path) -> None:
+    """Give every row a random `row_key`, the one that it has in the file where it stands there already.
+
+    A verdict is given to whoever sends the whole row: the key is what a model cannot know of it.
+    """
+    keys: dict[Any, Any] = {}
+    if path.is_file():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError, AttributeError):  # no row: it will be written over
+                before = json.loads(line)
+                keys[before.get("task_id")] = before.get("row_key")
+    for made in rows:
+        made.setdefault("row_key", keys.get(made["task_id"]) or secrets.token_hex(8))
 
 
 def tools_of(server_class: type) -> list[dict[str, Any]]:

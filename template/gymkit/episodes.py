@@ -48,12 +48,13 @@ def play_episode(url: str, row: Row, policy: Policy, max_turns: int, show: bool 
             role = item.get("role", "")
             console.print(Panel(escape(text_of(item)), title=role, title_align="left", border_style="dim"))
     client.post_ok("/seed_session", row)
-    items = play_on(client, policy, max_turns, show)
+    items = play_on(client, row, policy, max_turns, show)
     return client.post_ok("/verify", verify_request(row, items, getattr(policy, "model", "policy.py")))
 
 
-def play_on(client: EnvironmentClient, policy: Policy, max_turns: int, show: bool = False) -> list[Item]:
+def play_on(client: EnvironmentClient, row: Row, policy: Policy, max_turns: int, show: bool = False) -> list[Item]:
     """Play on a session that is open, without asking for the verdict; the transcript."""
+    tools = [tool["name"] for tool in row["responses_create_params"].get("tools", [])]
     items: list[Item] = []
     for turn in range(1, max_turns + 1):
         output = policy.next_items(items)
@@ -66,7 +67,7 @@ def play_on(client: EnvironmentClient, policy: Policy, max_turns: int, show: boo
         calls = [item for item in output if item["type"] == "function_call"]
         over = not calls
         for call in calls:
-            result, picture, done = take_apart(call_tool(client, call))
+            result, picture, done = take_apart(call_tool(client, call, tools))
             over = over or done
             pictures += [picture] if picture else []
             items.append({"type": "function_call_output", "call_id": call["call_id"], "output": result})
@@ -80,8 +81,13 @@ def play_on(client: EnvironmentClient, policy: Policy, max_turns: int, show: boo
     return items
 
 
-def call_tool(client: EnvironmentClient, call: Item) -> str:
-    """A tool's answer, as the model gets to see it: the body, whatever its status."""
+def call_tool(client: EnvironmentClient, call: Item, tools: list[str]) -> str:
+    """A tool's answer, as the model gets to see it: the body, whatever its status.
+
+    A name that is none of the tools' is not called: `verify` and `close_session` are endpoints, but not the model's.
+    """
+    if call["name"] not in tools:
+        return json.dumps({"output": f"Error: there is no tool {call['name']!r}. The tools are: {', '.join(tools)}."})
     try:
         arguments = json.loads(call["arguments"])
     except ValueError as error:

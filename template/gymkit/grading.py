@@ -7,18 +7,28 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class EnvironmentFailed(Exception):
+    """The environment, not the policy, has spoiled the episode: no sandbox could be had, a service is down.
+
+    Raised by `new_episode`, a tool or `grade`, it masks the sample: trainers leave it out. Raise it only for what no
+    behaviour of the policy can bring about, or a policy learns to void the episodes that it loses.
+    """
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The grade of one episode.
 
-    A verdict with a `failure_kind` is no measurement of the policy (a lost session, a broken sandbox): its reward
-    counts for nothing and trainers drop the sample. The kinds are NeMo Gym 0.7's (`nemo_gym.failure_kinds`).
+    The kinds of failures are NeMo Gym 0.7's (`nemo_gym.failure_kinds`).
     """
 
     reward: float
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Numbers that NeMo Gym averages beside the reward, by name."""
+    masked: bool = False
+    """Whether it measures nothing, because the environment has failed: trainers drop the sample."""
     failure_kind: str | None = None
+    """What went wrong. By itself it masks nothing: a grader that failed gives the lowest reward, and its kind."""
     failure_reason: str | None = None
 
     def __post_init__(self) -> None:
@@ -26,21 +36,18 @@ class Verdict:
             raise ValueError(f"a reward must be a finite number, not {self.reward}")
 
     @classmethod
-    def masked(cls, kind: str, reason: str) -> "Verdict":
+    def mask(cls, kind: str, reason: str) -> "Verdict":
         """The verdict on an episode that the environment, not the policy, has spoiled."""
-        return cls(reward=0.0, failure_kind=kind, failure_reason=reason[:2000])
+        return cls(reward=0.0, masked=True, failure_kind=kind, failure_reason=reason[:2000])
 
     def as_fields(self) -> dict[str, Any]:
         """The fields that `/verify` adds to its request's body.
 
         NeMo Gym 0.7 reads `mask_sample` and `failure_kind`; NeMo RL (with 0.4) reads the mask in `instance_config`.
         """
-        fields: dict[str, Any] = {**self.metrics, "reward": float(self.reward), "mask_sample": False}
+        fields: dict[str, Any] = {**self.metrics, "reward": float(self.reward), "mask_sample": self.masked}
         if self.failure_kind is not None:
-            fields |= {
-                "mask_sample": True,
-                "failure_kind": self.failure_kind,
-                "failure_reason": self.failure_reason,
-                "instance_config": {"mask_sample": True},
-            }
+            fields |= {"failure_kind": self.failure_kind, "failure_reason": self.failure_reason}
+        if self.masked:
+            fields["instance_config"] = {"mask_sample": True}
         return fields

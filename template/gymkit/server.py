@@ -30,20 +30,33 @@ from gymkit.access import CannotServe, number_from_environ, refuse_strangers
 from gymkit.answers import Response
 from gymkit.bodies import BadBody, error_body, json_body, read_object
 from gymkit.config import EnvironmentConfig
-from gymkit.grading import Verdict
+from gymkit.grading import EnvironmentFailed, Verdict
 from gymkit.middleware import COOKIE, SESSION, GymMiddleware, use_session
 from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_schemas
 from gymkit.sessions import Session, SessionClosed, SessionStore
 from gymkit.tools import ToolFailed, ToolRoute
 
-__all__ = ["CannotServe", "EnvironmentConfig", "EnvironmentServer", "InvalidRow"]
+__all__ = ["CannotServe", "EnvironmentConfig", "EnvironmentFailed", "EnvironmentServer", "InvalidRow"]
 
 log = logging.getLogger("gymkit")
 
 
 class InvalidRow(ValueError):
     """A data row from which no episode can be made. The message says what is wrong with it."""
+
+
+NO_RESPONSE = {
+    "id": "none",
+    "created_at": 0.0,
+    "model": "none",
+    "object": "response",
+    "output": [],
+    "parallel_tool_calls": False,
+    "tool_choice": "auto",
+    "tools": [],
+}
+"""The response of a policy that has not been asked for one."""
 
 
 class TookTooLong(Exception):
@@ -108,7 +121,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             return self.grade(self.new_episode(row), row, response)
         expected = expected_output(row)
         if not isinstance(expected, str) or not expected:
-            return Verdict.masked("verifier_error", "The row holds no text to look for in the tool outputs.")
+            return Verdict.mask("verifier_error", "The row holds no text to look for in the tool outputs.")
         outputs = [str(item.output) for item in response.output if item.type == "function_call_output"]
         return float(any(expected in output for output in outputs))
 
@@ -121,6 +134,11 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     def grades_text(self) -> bool:
         """Whether the grade depends on what the model says. Override it where there are tools and it does."""
         return not self.has_tools
+
+    async def get_reverify_mode(self) -> Any:
+        """What `gym eval reverify` of NeMo Gym 0.7 may expect: transcripts are graded only with `grade_transcripts`."""
+        mode = getattr(nemo, "ReverifyMode", None)
+        return mode and (mode.STATELESS if self.config.grade_transcripts else mode.UNSUPPORTED)
 
     @property
     def has_user(self) -> bool:
@@ -144,7 +162,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         return request.scope[SESSION]
 
     async def session_for(self, request: Request) -> Session:
-        """Find the session of a tool call, before its body runs. A call that brings no cookie begins an episode on the demo row.
+        """Find the session of a tool call, before its body runs.
+
+        A call that brings no cookie begins an episode on the demo row.
 
         Raises:
             ToolFailed: the session has ended or is unknown, or no new one can be had.
@@ -162,7 +182,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             raise ToolFailed(self._whereabouts(cookie), 410)
         else:
             try:
-                session = await self._open(rows.demo_row(), None)
+                session = await self._open({}, None)
             except HTTPException as error:
                 raise ToolFailed(str(error.detail), error.status_code) from None
         use_session(request.scope, session)
@@ -184,6 +204,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             secret=os.environ.get("ENV_SESSION_SECRET", "").encode() or secrets.token_bytes(32),
             start=self._begin_episode,
             end=self._end_episode,
+            settle=self._settle,
             max_sessions=self.config.max_sessions,
             idle_seconds=self.config.idle_seconds,
         )
@@ -220,45 +241,69 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
         The body may be empty, `{}`, a whole data row (what an agent's `/run` sends) or NeMo Gym 0.7's typed request,
         whose identity the session then has. Without a row the public demo row is played. 409 for an identity that has
-        ended, 422 for a row that makes no episode, 503 with Retry-After when the server is full.
+        ended, and for one who brings the cookie of an episode that has no verdict yet: a model may call this endpoint
+        too, and must not begin anew what it is losing. 422 for a row that makes no episode, 503 with Retry-After when
+        the server is full.
         """
         body = await _json_object(request)
         typed = _typed_seed(body)
         row = typed.task_data if typed else body
         session_id = typed.resources_session_id if typed else None
+        self._refuse_second_seed(request, row, session_id)
         session = self._sessions.get(session_id) if session_id else None
         if session is None:
-            previous: Session | None = request.scope.get(SESSION)
-            if previous is not None:
-                await self._sessions.close(previous.id, "Its cookie was used to seed another session.")
-            session = await self._open(row or rows.demo_row(), session_id)
+            session = await self._open(row, session_id)
         use_session(request.scope, session)
         return {"resources_session_id": session_id} if session_id else {}
 
-    async def close_resources_session(self, request: Request) -> Any:
-        """End a session: that of the body's `resources_session_id` (NeMo Gym 0.7), else that of the cookie.
+    def _refuse_second_seed(self, request: Request, row: Row, session_id: str | None) -> None:
+        """Refuse a seed that brings the cookie of an episode without a verdict, unless it names that very session."""
+        session: Session | None = request.scope.get(SESSION)
+        cookie: str | None = request.scope.get(COOKIE)
+        if session is not None:
+            if session.id == session_id and session.is_of(row):
+                return  # It is asked for again, and gets the same.
+        else:
+            ended = self._sessions.ended(self._sessions.signed_id(cookie) or "") if cookie is not None else None
+            if ended is None or ended.verified:
+                return
+        raise HTTPException(
+            409,
+            "this session cannot be begun anew: its episode has no verdict yet. Go on with it. (For another episode, "
+            "ask for the verdict first, or seed without the session's cookie.)",
+        )
 
-        Succeeds for a session that has ended or never was, and keeps a late seed from beginning it.
+    async def close_resources_session(self, request: Request) -> Any:
+        """End a session: that of the body's `resources_session_id` (NeMo Gym 0.7's clean-up), else that of the cookie.
+
+        Succeeds for a session that has ended or never was, and keeps a late seed from beginning it. A close by the
+        cookie alone, which a model can send as well, settles the grade first: it voids no episode.
         """
         body = await _json_object(request)
         session: Session | None = request.scope.get(SESSION)
-        session_id = body.get("resources_session_id") or (session.id if session else None)
-        if isinstance(session_id, str):
+        session_id = body.get("resources_session_id")
+        if isinstance(session_id, str) and (session is None or session.id == session_id):
             await self._sessions.close(session_id, "It was closed.")
+        elif session is not None:
+            await self._settle_and_close(session)
         return {"resources_session_id": session_id} if "resources_session_id" in body else {}
+
+    async def _settle_and_close(self, session: Session) -> None:
+        if self.grades_text:
+            session.frozen = True  # Its grade needs the response, which only the request for the verdict brings.
+            return
+        verdict = await self._settle(session)
+        await self._sessions.close(session.id, "It was closed.", verdict)
 
     async def verify(self, request: Request) -> Any:
         """Grade the episode and end its session. The answer is the request's body with the verdict's fields.
 
-        A session that is lost, unknown or of another row gives a masked sample, as does a request without a cookie
-        unless `grade_transcripts` is set.
+        The request has to carry the whole row that the session was seeded with, which a model does not know: any other
+        gets a masked answer, and changes nothing. The first verdict is final, and is given again when asked for again.
+        docs/architecture.md of the template has all states and requests in a table.
         """
         body = await _json_object(request)
-        try:
-            response = nemo.BaseVerifyRequest.model_validate(body).response
-        except ValidationError as error:
-            raise HTTPException(422, f"This is no request for a verdict. {_first_problem(error)}") from None
-        verdict = await self._verdict(request, body, response)
+        verdict = await self._verdict(request, body)
         instance_config = body.get("instance_config")
         fields = verdict.as_fields()
         if "instance_config" in fields and isinstance(instance_config, dict):
@@ -271,63 +316,108 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
     # --------------------------------------------------------------------------------------------------- the verdict
 
-    async def _verdict(self, request: Request, body: Row, response: Response) -> Verdict:
-        cookie = request.scope.get(COOKIE)
+    async def _verdict(self, request: Request, body: Row) -> Verdict:
         session: Session | None = request.scope.get(SESSION)
-        if session is None:
-            if cookie is None:
-                return await self._verdict_without_session(body, response)
-            session_id = self._sessions.signed_id(cookie)
-            return self._last_verdict(session_id) or Verdict.masked("session_lost", self._whereabouts(cookie))
+        if session is not None and session.is_of(body):
+            return await self._final_verdict(session, body)
+        cookie: str | None = request.scope.get(COOKIE)
+        session_id = self._sessions.signed_id(cookie) if cookie is not None else None
+        ended = self._sessions.ended(session_id) if session_id is not None else None
+        if session_id is not None and ended is not None and ended.is_of(body):
+            return self._last_verdict(session_id)
+        # A model can make an agent lose its cookie, or take that of another session: the row tells whose verdict it is.
+        found = self._sessions.unverified(body)
+        if len(found) == 1:
+            session = self._sessions.get(found[0])
+            return await self._final_verdict(session, body) if session else self._last_verdict(found[0])
+        if found:
+            return self._lowest("session_lost", f"{len(found)} sessions of this row wait for their verdict.")
+        if cookie is None and self.config.grade_transcripts:
+            row = {key: value for key, value in body.items() if key != "response"}
+            return (await self._graded(self.grade_transcript, row, _response(body)))[0]
+        if cookie is None:
+            text = "the request has no session cookie, and a stored transcript is not graded (grade_transcripts)."
+        elif session is not None or ended is not None:
+            text = "the request does not carry the whole row that the session was seeded with."
+        else:
+            text = self._whereabouts(cookie)
+        return Verdict.mask("session_lost", f"No verdict: {text}")
+
+    async def _final_verdict(self, session: Session, body: Row) -> Verdict:
+        """Grade an open or frozen session for a request that carries its whole row, and end it."""
+        response = _response(body)
         try:
             async with asyncio.timeout(self.config.tool_seconds):
                 await session.lock.acquire()
         except TimeoutError:
-            verdict = Verdict.masked("verifier_error", "A tool call of this session was still running.")
-            await self._sessions.close(session.id, "It was verified.", verdict)
+            verdict = self._lowest("verifier_error", "A tool call of this session was still running.")
+            await self._sessions.close(session.id, "It was verified.", verdict, verified=True)
             return verdict
         try:
             if session.ended:  # while this request waited
-                reason = "The session was closed before its verdict was asked for."
-                return self._last_verdict(session.id) or Verdict.masked("session_lost", reason)
-            if "ground_truth" in body and body["ground_truth"] != session.row.get("ground_truth"):
-                verdict = Verdict.masked("session_lost", "The session was seeded with another row than this one.")
-                work = None
-            else:
-                # The session keeps no prompt: it is the same in the request.
-                row = session.row | {"responses_create_params": body["responses_create_params"]}
-                verdict, work = await self._graded(self.grade, session.state, row, response)
+                return self._last_verdict(session.id)
+            # The session keeps no prompt: it is the same in the request.
+            row = session.row | {"responses_create_params": body["responses_create_params"]}
+            verdict, work = await self._graded_session(session, row, response)
         finally:
             session.lock.release()
-        await self._sessions.close(session.id, "It was verified.", verdict, after=work)
+        await self._sessions.close(session.id, "It was verified.", verdict, verified=True, after=work)
         return verdict
 
-    def _last_verdict(self, session_id: str | None) -> Verdict | None:
-        """The verdict on a session that has ended, or None."""
-        ended = self._sessions.ended(session_id) if session_id else None
-        return ended.verdict if ended else None
+    def _last_verdict(self, session_id: str) -> Verdict:
+        """The verdict on a session that has ended, for a request that carries its whole row."""
+        ended = self._sessions.ended(session_id)
+        if ended is None:
+            return Verdict.mask("session_lost", "No verdict: this server does not know the session any more.")
+        self._sessions.set_verified(session_id)
+        return ended.verdict or Verdict.mask("session_lost", f"No verdict: this session has ended. {ended.reason}")
 
-    async def _verdict_without_session(self, body: Row, response: Response) -> Verdict:
-        if not self.config.grade_transcripts:
-            reason = "The request has no session cookie, and a stored transcript is not graded (grade_transcripts)."
-            return Verdict.masked("session_lost", reason)
-        row = {key: value for key, value in body.items() if key != "response"}
-        return (await self._graded(self.grade_transcript, row, response))[0]
+    async def _settle(self, session: Session) -> Verdict | None:
+        """The verdict on a session that ends before it is asked for; None where the grade needs the response."""
+        if self.grades_text:
+            return None
+        try:
+            async with asyncio.timeout(self.config.tool_seconds):
+                await session.lock.acquire()
+        except TimeoutError:
+            return self._lowest("verifier_error", "A tool call of this session was still running.")
+        try:
+            if session.ended:
+                return None
+            nothing = {"responses_create_params": {"input": []}, "response": NO_RESPONSE}
+            return (await self._graded_session(session, session.row, _response(nothing)))[0]
+        finally:
+            session.lock.release()
+
+    async def _graded_session(
+        self, session: Session, row: Row, response: Response
+    ) -> tuple[Verdict, "asyncio.Future[Any] | None"]:
+        if session.failure is not None:
+            return Verdict.mask("provider_unavailable", session.failure), None
+        return await self._graded(self.grade, session.state, row, response)
 
     async def _graded(self, grade: Callable[..., Any], *arguments: Any) -> tuple[Verdict, "asyncio.Future[Any] | None"]:
         """What a grader says; and, where its time is up, what still runs.
 
-        A grader that fails, or takes too long, gives a masked sample, never a made-up reward.
+        Only `EnvironmentFailed` masks the sample. A grader that fails otherwise, or takes too long, gives the lowest
+        reward: often it is the policy that has brought it about.
         """
         try:
             result = await self._call(grade, *arguments)
             return (result if isinstance(result, Verdict) else Verdict(reward=float(result))), None
+        except EnvironmentFailed as error:
+            log.error("The episode cannot be graded: %s", error)
+            return Verdict.mask("provider_unavailable", str(error)), None
         except TookTooLong as error:
             log.error("%s", error)
-            return Verdict.masked("verifier_error", str(error)), error.work
+            return self._lowest("verifier_error", str(error)), error.work
         except Exception as error:
             log.exception("The grader failed")
-            return Verdict.masked("verifier_error", f"{type(error).__name__}: {error}"), None
+            return self._lowest("verifier_error", f"{type(error).__name__}: {error}"), None
+
+    def _lowest(self, kind: str, reason: str) -> Verdict:
+        """The lowest reward of the manifest, with what went wrong beside it."""
+        return Verdict(project.reward_range()[0], failure_kind=kind, failure_reason=reason[:2000])
 
     # ---------------------------------------------------------------------------- calling what the environment defines
 
@@ -357,6 +447,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             return None
         try:
             return await self._call(self.new_episode, row)
+        except EnvironmentFailed as error:
+            log.error("An episode could not begin: %s", error)
+            return error  # The session then has no state, and its sample is masked.
         except TookTooLong as error:
             error.work.add_done_callback(self._end_late_episode)
             log.error("%s", error)
@@ -375,8 +468,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             log.exception("An episode could not be ended")
 
     async def _open(self, row: Row, session_id: str | None) -> Session:
+        """A new session of a row; without one, of the demo row."""
         try:
-            return await self._sessions.open(row, session_id)
+            return await self._sessions.open(row or rows.demo_row(), session_id, demo=not row)
         except SessionClosed:
             raise HTTPException(409, f"The session {session_id} has ended; a new episode needs a new one.") from None
         except InvalidRow as error:
@@ -483,6 +577,14 @@ def _typed_seed(body: Row) -> Any:
         return model.model_validate(body)
     except ValidationError as error:
         raise HTTPException(422, f"This seeds no session. {_first_problem(error)}") from None
+
+
+def _response(body: Row) -> Response:
+    """The response in a request for a verdict."""
+    try:
+        return nemo.BaseVerifyRequest.model_validate(body).response
+    except ValidationError as error:
+        raise HTTPException(422, f"This is no request for a verdict. {_first_problem(error)}") from None
 
 
 def _first_problem(error: ValidationError) -> str:

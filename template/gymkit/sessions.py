@@ -1,19 +1,28 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The sessions: one episode per cookie, made from its data row, one call at a time, always ended."""
+"""The sessions: one episode per cookie, made from its data row, one call at a time, always ended.
+
+A session is open, or frozen (a call has closed it, and its grade waits for the response), or ended. What is kept of one
+that has ended is its verdict and a digest of its row, so that `/verify` answers the same again.
+"""
 
 import asyncio
+import hashlib
+import json
 import secrets
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine
+from collections import Counter, OrderedDict
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from http.cookies import SimpleCookie
 from itertools import takewhile
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 from itsdangerous import BadSignature, Signer
 
-from gymkit.grading import Verdict
+from gymkit.grading import EnvironmentFailed, Verdict
 from gymkit.rows import Row
+
+NOT_OF_THE_ROW = frozenset({"responses_create_params", "response"})
+"""What a request for a verdict has besides the row's own keys."""
 
 
 class SessionsFull(Exception):
@@ -31,6 +40,39 @@ class SessionClosed(Exception):
     """The session of that identity has ended and cannot be seeded again."""
 
 
+class RowKey(NamedTuple):
+    """What tells a row from others: its own keys, and a digest of their values."""
+
+    keys: tuple[str, ...]
+    digest: bytes
+
+
+def row_key(row: Mapping[str, Any], keys: tuple[str, ...] | None = None) -> RowKey | None:
+    """The key of a row, of which `responses_create_params` is no part; None where the row lacks one of `keys`.
+
+    Args:
+        row: A row, or a request for a verdict that carries one.
+        keys: The keys that count; without, all of the row's own.
+    """
+    if keys is None:
+        keys = tuple(sorted(row.keys() - NOT_OF_THE_ROW))
+    elif not row.keys() >= set(keys):
+        return None
+    text = json.dumps([_plain(row[key]) for key in keys], sort_keys=True)
+    return RowKey(keys, hashlib.sha256(text.encode()).digest())
+
+
+def _plain(value: Any) -> Any:
+    """A JSON value in which whole numbers are written in one way: some clients send 1.0 as 1."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return value
+
+
 class Session:
     """One episode: the domain's object (`state`), the row it was made from, and the lock of its calls.
 
@@ -38,27 +80,58 @@ class Session:
     nobody asks for it again.
     """
 
-    __slots__ = ("cookie_header", "cookie_value", "ended", "id", "last_used", "lock", "row", "state")
+    __slots__ = (
+        *("calls", "cookie_header", "cookie_value", "demo", "ended", "failure", "frozen", "id", "key", "last_used"),
+        *("lock", "row", "state"),
+    )
 
-    def __init__(self, id: str, row: Row, state: Any, cookie_value: str, cookie_header: tuple[bytes, bytes]) -> None:
+    def __init__(
+        self, id: str, row: Row, state: Any, cookie_value: str, cookie_header: tuple[bytes, bytes], demo: bool
+    ) -> None:
         self.id = id
         self.row = row
+        self.key = row_key(row)
         self.state = state
         self.cookie_value = cookie_value
         self.cookie_header = cookie_header
+        self.demo = demo
+        """Whether it plays the public demo row because its seed named none."""
+        self.calls = 0
+        """How many tools have been called."""
+        self.failure: str | None = None
+        """How the environment has failed this episode, which then measures nothing."""
+        self.frozen = False
         self.ended = False
         self.lock = asyncio.Lock()
         self.last_used = monotonic()
 
+    def is_of(self, body: Mapping[str, Any]) -> bool:
+        """Whether a request for a verdict carries the whole row. Of the demo row, which is public, a part will do."""
+        if self.demo:
+            return all(self.row[key] == body[key] for key in self.row.keys() & body.keys())
+        # A row of nothing but its prompt can be recited by the model: no request can be told from a call of its own.
+        return bool(self.row) and all(key in body and body[key] == value for key, value in self.row.items())
+
 
 class Ended:
-    """What is kept of a session that has ended: its verdict, so that `/verify` answers the same again."""
+    """What is kept of a session that has ended."""
 
-    __slots__ = ("reason", "verdict")
+    __slots__ = ("called", "demo", "key", "reason", "verdict", "verified")
 
-    def __init__(self, reason: str, verdict: Verdict | None) -> None:
+    def __init__(self, reason: str, verdict: Verdict | None, session: Session | None, verified: bool) -> None:
         self.reason = reason
         self.verdict = verdict
+        self.key = session.key if session else None
+        self.demo = session.demo if session else False
+        self.called = bool(session and session.calls)
+        self.verified = verified
+        """Whether a request that carried the whole row has asked for the verdict."""
+
+    def is_of(self, body: Mapping[str, Any]) -> bool:
+        """Whether a request for a verdict carries the whole row of the session."""
+        if self.demo:
+            return True
+        return self.key is not None and bool(self.key.keys) and row_key(body, self.key.keys) == self.key
 
 
 class SessionStore:
@@ -72,10 +145,13 @@ class SessionStore:
         secret: Key of the signature. It never leaves the process.
         start: Makes the domain's object from a row. It may take its time; other sessions go on meanwhile.
         end: Releases what the domain's object holds. It must not raise.
+        settle: The verdict on a session that nobody has asked for, where one can be had; called before it is ended.
         max_sessions: Beyond this many, `SessionsFull`.
         idle_seconds: A session that nobody has used for so long is ended.
-        remember: So many ended sessions are remembered, the latest.
     """
+
+    REMEMBER = 4096
+    """So many ended sessions are remembered at least, the latest; and as many as may be open."""
 
     def __init__(
         self,
@@ -84,9 +160,9 @@ class SessionStore:
         secret: bytes,
         start: Callable[[Row], Awaitable[Any]],
         end: Callable[[Any], Awaitable[None]],
+        settle: Callable[[Session], Awaitable[Verdict | None]],
         max_sessions: int,
         idle_seconds: float,
-        remember: int = 4096,
     ) -> None:
         self.cookie_name = cookie_name
         self.max_sessions = max_sessions
@@ -94,7 +170,8 @@ class SessionStore:
         self._signer = Signer(secret, salt="gymkit.session")
         self._start = start
         self._end = end
-        self._remember = remember
+        self._settle = settle
+        self._remember = max(self.REMEMBER, max_sessions)
         self._open: dict[str, Session] = {}
         # Sessions whose domain object is still being made.
         self._starting: dict[str, asyncio.Future[Session]] = {}
@@ -102,6 +179,11 @@ class SessionStore:
         # In the order of their last use.
         self._by_cookie: OrderedDict[str, Session] = OrderedDict()
         self._ended: OrderedDict[str, Ended] = OrderedDict()
+        # Identities that were closed before they were ever seeded.
+        self._never: OrderedDict[str, None] = OrderedDict()
+        # The sessions of a row that wait for their verdict, and how often each set of keys occurs among the rows.
+        self._by_row: dict[RowKey, set[str]] = {}
+        self._key_sets: Counter[tuple[str, ...]] = Counter()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -126,7 +208,7 @@ class SessionStore:
         return None
 
     def find(self, cookie_value: str) -> Session | None:
-        """The open session of a cookie, or None."""
+        """The open or frozen session of a cookie, or None."""
         session = self._by_cookie.get(cookie_value)
         if session is not None:
             session.last_used = monotonic()
@@ -134,12 +216,28 @@ class SessionStore:
         return session
 
     def get(self, session_id: str) -> Session | None:
-        """The open session of an id, or None."""
+        """The open or frozen session of an id, or None."""
         return self._open.get(session_id)
 
     def ended(self, session_id: str) -> Ended | None:
         """What is remembered of a session that has ended, or None."""
         return self._ended.get(session_id)
+
+    def was_closed(self, session_id: str) -> bool:
+        """Whether a session of that identity has ended, or was closed before it was seeded."""
+        return session_id in self._ended or session_id in self._never
+
+    def unverified(self, body: Mapping[str, Any]) -> list[str]:
+        """The ids of sessions that a tool has been called in, and whose whole row a request for a verdict carries."""
+        found: list[str] = []
+        for keys in self._key_sets:
+            key = row_key(body, keys)
+            found += self._by_row.get(key, ()) if key is not None else ()
+        return [session_id for session_id in found if self._called(session_id)]
+
+    def _called(self, session_id: str) -> bool:
+        session = self._open.get(session_id)
+        return bool(session.calls) if session else self._ended[session_id].called
 
     def signed_id(self, cookie_value: str) -> str | None:
         """The session id in a cookie of ours, whether or not that session is still open; None if it is forged."""
@@ -159,19 +257,20 @@ class SessionStore:
             cookie[self.cookie_name][attribute] = setting
         return value, (b"set-cookie", cookie[self.cookie_name].OutputString().encode("latin-1"))
 
-    async def open(self, row: Row, session_id: str | None = None) -> Session:
+    async def open(self, row: Row, session_id: str | None = None, *, demo: bool = False) -> Session:
         """Begin an episode; or wait for the one of that identity, where another request has just begun it.
 
         Args:
             row: The data row that the episode is made from.
             session_id: The identity that NeMo Gym 0.7 assigns; without it, an unguessable one of our own.
+            demo: Whether it is the demo row because the seed named none.
 
         Raises:
             SessionsFull: `max_sessions` are open.
             SessionClosed: the identity belongs to a session that has ended.
         """
         session_id = session_id or secrets.token_hex(16)
-        if session_id in self._ended:
+        if self.was_closed(session_id):
             raise SessionClosed(session_id)
         begun = self._starting.get(session_id)
         if begun is not None:
@@ -182,7 +281,7 @@ class SessionStore:
         begun.add_done_callback(_retrieved)  # Mostly, nobody else waits for it.
         self._starting[session_id] = begun
         try:
-            session = await self._started(row, session_id)
+            session = await self._started(row, session_id, demo)
         except BaseException as error:
             begun.set_exception(error if isinstance(error, Exception) else SessionClosed(session_id))
             raise
@@ -191,16 +290,21 @@ class SessionStore:
         begun.set_result(session)
         return session
 
-    async def _started(self, row: Row, session_id: str) -> Session:
+    async def _started(self, row: Row, session_id: str, demo: bool) -> Session:
         state = await self._start(row)
-        if session_id in self._ended:  # closed in the meantime
+        if self.was_closed(session_id):  # in the meantime
             await self._end(state)
             raise SessionClosed(session_id)
         value, header = self.cookie_header(session_id)
-        kept = {key: part for key, part in row.items() if key != "responses_create_params"}
-        session = Session(session_id, kept, state, value, header)
+        kept = {name: part for name, part in row.items() if name not in NOT_OF_THE_ROW}
+        session = Session(session_id, kept, state, value, header, demo)
+        if isinstance(state, EnvironmentFailed):
+            session.state, session.failure = None, str(state)
         self._open[session_id] = session
         self._by_cookie[value] = session
+        if session.key is not None and session.key.keys and not demo:
+            self._by_row.setdefault(session.key, set()).add(session_id)
+            self._key_sets[session.key.keys] += 1
         return session
 
     async def close(
@@ -208,6 +312,8 @@ class SessionStore:
         session_id: str,
         reason: str,
         verdict: Verdict | None = None,
+        *,
+        verified: bool = False,
         after: "asyncio.Future[Any] | None" = None,
     ) -> None:
         """End a session, if it is open, and remember that it has ended. A second call changes nothing.
@@ -216,21 +322,47 @@ class SessionStore:
             session_id: Its identity.
             reason: Why it ends, in a sentence.
             verdict: The verdict on it, if there is one.
+            verified: Whether a request that carried the whole row has asked for the verdict.
             after: What still works on the domain's object, which is released only then.
         """
         session = self._open.pop(session_id, None)
-        if session_id not in self._ended:
-            self._ended[session_id] = Ended(reason, verdict)
-            while len(self._ended) > self._remember:
-                self._ended.popitem(last=False)
-        if session is not None:
-            self._by_cookie.pop(session.cookie_value, None)
-            session.ended = True
-            state, session.state = session.state, None
-            if after is None:
-                await self._end(state)
-            else:
-                self.in_background(self._end_after(after, state))
+        if session is None:
+            if session_id not in self._ended:
+                self._never[session_id] = None
+                while len(self._never) > self._remember:
+                    self._never.popitem(last=False)
+            return
+        self._ended[session_id] = Ended(reason, verdict, session, verified)
+        if verified or verdict is None:
+            self._forget_row(session_id, session.key)
+        while len(self._ended) > self._remember:
+            oldest, ended = self._ended.popitem(last=False)
+            self._forget_row(oldest, ended.key)
+        self._by_cookie.pop(session.cookie_value, None)
+        session.ended = True
+        state, session.state = session.state, None
+        if after is None:
+            await self._end(state)
+        else:
+            self.in_background(self._end_after(after, state))
+
+    def set_verified(self, session_id: str) -> None:
+        """Note that a request that carried the whole row has asked for the verdict on a session that has ended."""
+        ended = self._ended[session_id]
+        if not ended.verified:
+            ended.verified = True
+            self._forget_row(session_id, ended.key)
+
+    def _forget_row(self, session_id: str, key: RowKey | None) -> None:
+        sessions = self._by_row.get(key, set()) if key is not None else set()
+        if key is None or session_id not in sessions:
+            return
+        sessions.discard(session_id)
+        if not sessions:
+            del self._by_row[key]
+        self._key_sets[key.keys] -= 1
+        if not self._key_sets[key.keys]:
+            del self._key_sets[key.keys]
 
     async def _end_after(self, work: "asyncio.Future[Any]", state: Any) -> None:
         await asyncio.wait({work})
@@ -246,13 +378,15 @@ class SessionStore:
         """End the sessions that nobody has used for `idle_seconds`; returns how many there were."""
         horizon = monotonic() - self.idle_seconds
         unused = takewhile(lambda session: session.last_used < horizon, self._by_cookie.values())
-        idle = [session.id for session in unused if not session.lock.locked()]
-        for session_id in idle:
-            await self.close(session_id, f"Nobody had used it for {self.idle_seconds:g} seconds.")
+        idle = [session for session in unused if not session.lock.locked()]
+        for session in idle:
+            # A policy that stops calling must not be better off than one that loses.
+            verdict = await self._settle(session)
+            await self.close(session.id, f"Nobody had used it for {self.idle_seconds:g} seconds.", verdict)
         return len(idle)
 
     async def close_all(self, reason: str) -> None:
-        """End every session."""
+        """End every session, without a verdict: it is the server that stops."""
         for session_id in list(self._open):
             await self.close(session_id, reason)
 

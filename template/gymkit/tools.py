@@ -16,6 +16,7 @@ from starlette.responses import Response
 from starlette.types import Receive
 
 from gymkit.bodies import error_body
+from gymkit.grading import EnvironmentFailed
 
 log = logging.getLogger("gymkit")
 
@@ -147,8 +148,11 @@ def _guarded(endpoint: Callable[..., Any], request_name: str) -> Callable[..., C
 
         work: asyncio.Future[Any]
         try:
-            if session.ended:
+            if session.ended or session.frozen:
                 raise ToolFailed("this episode has ended.", 410)
+            if session.failure is not None:
+                raise ToolFailed(f"the environment has failed. {session.failure}")
+            session.calls += 1
             if is_async:
                 # An eager task runs at once, here: a tool that does not wait costs no turn of the event loop.
                 work = asyncio.eager_task_factory(loop, endpoint(**kwargs))
@@ -167,6 +171,10 @@ def _guarded(endpoint: Callable[..., Any], request_name: str) -> Callable[..., C
             return _limited(work.result(), server.config.max_output_characters)
         except ToolFailed:
             raise
+        except EnvironmentFailed as error:
+            log.error("Tool %s: %s", endpoint.__name__, error)
+            session.failure = str(error)
+            raise ToolFailed(f"the environment has failed. {error}"[:2000]) from None
         except Exception as error:
             log.exception("Tool %s failed", endpoint.__name__)
             raise ToolFailed(f"{endpoint.__name__} failed: {type(error).__name__}: {error}"[:2000]) from None

@@ -56,7 +56,8 @@ class Client(requests.Session):
         return super().request(method, self.base_url + url, *args, **kwargs)
 
     def seed(self, row: Row | None = None) -> requests.Response:
-        """Begin an episode on a row; it must succeed."""
+        """Begin an episode on a row, without the cookie of the one before; it must succeed."""
+        self.cookies.clear()
         response = self.post("/seed_session", json=row or {})
         assert response.status_code == 200, response.text
         return response

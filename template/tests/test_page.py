@@ -326,10 +326,12 @@ def test_two_tokens_are_two_sessions(probe: LiveServer) -> None:
         assert client.verdict(row)["reward"] == row.get("reward", 1.0)
 
 
-def test_a_seed_with_a_token_ends_its_session(probe: LiveServer) -> None:
+def test_a_seed_with_the_token_of_an_open_session_is_refused(probe: LiveServer) -> None:
     client = probe.client()
-    first = seeded_token(client, ROW)
-    assert seeded_token(client, OTHER, first) != first
+    token = seeded_token(client, ROW)
+    refused = client.post("/seed_session", json=OTHER, headers={TOKEN: token})
+    assert refused.status_code == 409
+    assert refused.headers[TOKEN] == token
     assert len(probe.server._sessions) == 1
 
 

@@ -144,7 +144,8 @@ async function alone(work) {
 }
 
 async function begin() {
-  // With the token of the episode before, which this ends.
+  if (episode && !episode.over) await post("close_session", {});
+  episode = null;
   const answer = await post("seed_session", {});
   if (!answer.ok) throw new Refused(reason(answer));
   episode = { token: answer.token, items: [], over: "" };
