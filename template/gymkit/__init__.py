@@ -10,6 +10,7 @@ Programs, which are handed what they need of the environment
 - `cases`       writes the cases by which NeMo Gym tries the grader
 - `check`       checks a live server
 - `deploy`      puts the environment on a Hugging Face Space
+- `describe`    carries the description to where it has to stand as well
 - `conflicts`   names the conflict markers of an update
 - `fixture`     the server in one process, and NeMo Gym's fixture of the cases
 

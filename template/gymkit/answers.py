@@ -15,5 +15,6 @@ def final_answer(response: Response) -> str:
         if item.type == "message" and item.role == "assistant":
             if isinstance(item.content, str):
                 return item.content
-            return "".join(getattr(part, "text", "") for part in item.content if part.type == "output_text")
+            texts = (part for part in item.content if getattr(part, "type", None) == "output_text")
+            return "".join(getattr(part, "text", "") for part in texts)
     return ""

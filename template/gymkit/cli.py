@@ -21,6 +21,7 @@ from gymkit.project import ROOT, ProjectError, reward_range
 COMMANDS = {
     "data": "write the task rows in data/ from tasks.py and the tools",
     "cases": "write the cases by which NeMo Gym tries the grader, from rows and policy.py",
+    "describe": "carry description and domain from the config to the manifest and README.md",
     "check": "check a live server, here or on a Hugging Face Space",
     "deploy": "put the environment on a Hugging Face Space",
     "conflicts": "name the conflict markers that an update has left",

@@ -11,7 +11,7 @@ from typing import Any
 from nemo_gym.base_resources_server import BaseVerifyRequest
 from nemo_gym.server_utils import BaseServerConfig, ServerClient
 from omegaconf import OmegaConf
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from gymkit import project
 
@@ -46,8 +46,12 @@ def make_server(server_class: Any, *, configured: bool = True, **settings: Any) 
     return server_class(config=config, server_client=client)
 
 
-def play_case(server: Any, request: CaseRequest) -> float:
+def play_case(server: Any, request: BaseModel) -> float:
     """Seed from the case's row, make its tool calls, ask for the verdict.
+
+    Args:
+        server: As `make_server` gives it.
+        request: A `CaseRequest`.
 
     Raises:
         ValueError: the server refused the row or the request; the message is the server's.

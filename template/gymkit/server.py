@@ -11,7 +11,7 @@ import inspect
 import logging
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any, ClassVar
@@ -136,12 +136,15 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     # ------------------------------------------------------------------------------------------- for tool bodies
 
     def episode(self, request: Request) -> Any:
-        """The domain object of the request's session, for a tool's body."""
-        session: Session = request.scope[SESSION]
-        return session.state
+        """The domain object of a tool call's session: what `new_episode()` returned."""
+        return self.session_of(request).state
+
+    def session_of(self, request: Request) -> Session:
+        """The session of a tool call: its identity, and its data row without the prompt."""
+        return request.scope[SESSION]
 
     async def session_for(self, request: Request) -> Session:
-        """The session of a tool call. A call that brings no cookie begins an episode on the demo row.
+        """Find the session of a tool call, before its body runs. A call that brings no cookie begins an episode on the demo row.
 
         Raises:
             ToolFailed: the session has ended or is unknown, or no new one can be had.
@@ -196,7 +199,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         inner_lifespan = app.router.lifespan_context
 
         @asynccontextmanager
-        async def lifespan(app: FastAPI):
+        async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
             _quieten_access_log()
             reaper = asyncio.create_task(self._close_idle_sessions())
             await self.on_start()

@@ -155,7 +155,8 @@ class SessionStore:
         value = self._signer.sign(session_id.encode()).decode()
         cookie: SimpleCookie = SimpleCookie()
         cookie[self.cookie_name] = value
-        cookie[self.cookie_name].update({"path": "/", "httponly": True, "samesite": "lax"})
+        for attribute, setting in (("path", "/"), ("httponly", True), ("samesite", "lax")):
+            cookie[self.cookie_name][attribute] = setting
         return value, (b"set-cookie", cookie[self.cookie_name].OutputString().encode("latin-1"))
 
     async def open(self, row: Row, session_id: str | None = None) -> Session:

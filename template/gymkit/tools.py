@@ -151,7 +151,7 @@ def _guarded(endpoint: Callable[..., Any], request_name: str) -> Callable[..., C
                 raise ToolFailed("this episode has ended.", 410)
             if is_async:
                 # An eager task runs at once, here: a tool that does not wait costs no turn of the event loop.
-                work = asyncio.Task(endpoint(**kwargs), loop=loop, eager_start=True)
+                work = asyncio.eager_task_factory(loop, endpoint(**kwargs))
             else:
                 work = loop.run_in_executor(server.threads, functools.partial(endpoint, **kwargs))
         except BaseException:

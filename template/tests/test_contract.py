@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import time
+from argparse import Namespace
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 from harness import PLAYER, SERVER_CLASS, Client, LiveServer, needs_tools, play_row, played, says
 from nemo_gym import base_resources_server as nemo
 
-from gymkit import project
+from gymkit import describe, project
 from gymkit.cli import load_server
 from gymkit.fixture import CASES, CaseRequest, make_server, play_case
 from gymkit.items import Item
@@ -241,6 +242,10 @@ def test_no_task_stands_in_two_datasets() -> None:
         for row in read_rows(project.ROOT / name):
             key = json.dumps({part: value for part, value in row.items() if part != "task_id"})
             assert seen.setdefault(key, name) == name, f"a task of {name} stands in {seen[key]} too"
+
+
+def test_the_description_is_the_same_wherever_it_stands() -> None:
+    assert describe.run(Namespace(check=True)) == 0, "run `uv run gymkit describe`"
 
 
 def test_the_verifier_cases_hold() -> None:

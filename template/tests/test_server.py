@@ -191,7 +191,7 @@ def test_the_same_typed_seed_at_once_begins_one_session(probe: LiveServer) -> No
 def test_parallel_calls_of_one_session_are_applied_one_after_the_other(probe: LiveServer, tool: str) -> None:
     client = probe.client()
     client.seed(ROW)
-    cookies = client.cookies.get_dict()
+    cookies = client.cookies
 
     def call(_: int) -> str:
         return probe.client().post(f"/{tool}", json={"seconds": 0.03}, cookies=cookies).json()["output"]
