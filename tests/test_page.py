@@ -6,7 +6,6 @@ be played: add it to the parameters of the fixture `environment`.
 
 import base64
 import json
-import os
 import shutil
 import struct
 import subprocess
@@ -21,7 +20,7 @@ from typing import Any
 
 import pytest
 import requests
-from generated import ARCHETYPES, LINES, Environment, free_port
+from generated import ARCHETYPES, FULL, LINES, Environment, free_port, user_environ
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, Playwright, Route, expect, sync_playwright
 
 # One line of NeMo Gym will do: the page is the same on both.
@@ -79,7 +78,7 @@ def serving(environment: Environment, *program: str, **env: str) -> Iterator[str
     process = subprocess.Popen(
         [environment.python, *(program or ["server.py"])],
         cwd=environment.path,
-        env=os.environ | {"PORT": str(port)} | env,
+        env=user_environ() | environment.environ() | {"PORT": str(port)} | env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

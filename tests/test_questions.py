@@ -15,7 +15,7 @@ import jinja2
 import pytest
 import yaml
 from copier import run_copy
-from generated import LINES, ROOT, Template, as_on_github, copier, interpreter_for, run, run_ok
+from generated import LINES, ROOT, SAMPLE, Template, as_on_github, copier, interpreter_for, run, run_ok
 
 QUESTIONS: dict[str, Any] = yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))
 ASKED = [name for name, q in QUESTIONS.items() if not name.startswith("_") and q.get("when") is not False]
@@ -286,19 +286,16 @@ def test_a_destination_at_or_below_a_file_is_refused(template: Template, tmp_pat
 
 def test_without_trust_nothing_is_run_or_written(template: Template, tmp_path: Path) -> None:
     env = as_on_github(template, tmp_path) | {"COPIER_SETTINGS_PATH": os.devnull}
-    done = run(*copier(), "copy", "--defaults", "gh:org/nemo-env-template", "my_env", cwd=tmp_path, **env)
+    done = run(*copier(), "copy", "--defaults", "gh:org/nemo-env-template", "my_env", cwd=tmp_path, env=env)
     assert done.returncode == 4
     assert not (tmp_path / "my_env").exists()
 
 
 def test_the_list_of_the_templates_own_files_is_up_to_date() -> None:
-    run_ok(sys.executable, "tests/write_template_files.py", "--check", cwd=ROOT)
+    run_ok(sys.executable, "tools/write_template_files.py", "--check", cwd=ROOT)
 
 
-MODULES = [("game", "wordle"), ("sandbox", "analysis"), ("computer_use", "office")]
-
-
-@pytest.mark.parametrize(("archetype", "module"), MODULES)
+@pytest.mark.parametrize(("archetype", "module"), SAMPLE.items())
 def test_the_users_files_are_those_that_an_update_leaves_alone(
     template: Template, tmp_path: Path, archetype: str, module: str
 ) -> None:

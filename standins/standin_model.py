@@ -4,7 +4,7 @@ It speaks the Responses API and Chat Completions, so that NeMo Gym's real openai
 the first answer of a tool it gives up some episodes, so that some deserve 1.0 and others 0.0: `gives_up()` says which.
 Where there is a tool `terminate`, it then claims to have done the task.
 
-    python standin_model.py PORT FOLDER_OF_ENVIRONMENT LOG_FILE
+    python standins/standin_model.py PORT FOLDER_OF_ENVIRONMENT LOG_FILE
 """
 
 import json
