@@ -40,7 +40,11 @@ from {module} import {function}
 sys.exit({function}())
 """
 
+KINDS = [*ARCHETYPES, *(f"{archetype} at E2B" for archetype in USES_E2B)]
+"""Every archetype, and those that can be at E2B there too."""
+
 Project = dict[str, Any]
+"""A pyproject.toml."""
 
 
 def shared_venv(line: str, cache: Path, scratch: Path) -> Path:
@@ -51,7 +55,8 @@ def shared_venv(line: str, cache: Path, scratch: Path) -> Path:
         cache: A folder that outlives a test run.
         scratch: A folder that all workers of this run have in common.
     """
-    wanted = union(dependencies_of_all(scratch))
+    projects = [folder / "pyproject.toml" for folder in rendered_kinds(scratch).values()]
+    wanted = union([tomllib.loads(project.read_text(encoding="utf-8")) for project in projects])
     interpreter = interpreter_for(line)
     text = PYPROJECT.format(**{name: json.dumps(value) for name, value in wanted["lists"].items()}, **wanted["texts"])
     digest = hashlib.sha256(json.dumps([text, wanted["scripts"], str(interpreter)]).encode()).hexdigest()[:16]
@@ -72,18 +77,15 @@ def shared_venv(line: str, cache: Path, scratch: Path) -> Path:
     return folder / ".venv"
 
 
-def dependencies_of_all(scratch: Path) -> list[Project]:
-    """The pyproject.toml of every archetype, with E2B and without."""
-    stored = scratch / "projects.json"
-    with locked(scratch / "projects.lock"):
-        if not stored.exists():
-            kinds = [(each, "false") for each in ARCHETYPES] + [(each, "true") for each in USES_E2B]
-            folders = [scratch / "projects" / f"{archetype}_{use_e2b}" / "my_env" for archetype, use_e2b in kinds]
-            for (archetype, use_e2b), folder in zip(kinds, folders, strict=True):
-                render(archetype, folder, use_e2b=use_e2b)
-            projects = [tomllib.loads((folder / "pyproject.toml").read_text("utf-8")) for folder in folders]
-            stored.write_text(json.dumps(projects))
-    return json.loads(stored.read_text())
+def rendered_kinds(scratch: Path) -> dict[str, Path]:
+    """A rendered environment called my_env for each of `KINDS`. They are not to be changed."""
+    folders = {kind: scratch / "kinds" / kind / "my_env" for kind in KINDS}
+    with locked(scratch / "kinds.lock"):
+        for kind, folder in folders.items():
+            if not folder.exists():
+                archetype, _, e2b = kind.partition(" ")
+                render(archetype, folder, use_e2b="true" if e2b else "false")
+    return folders
 
 
 def union(projects: list[Project]) -> dict[str, Any]:

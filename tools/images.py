@@ -237,8 +237,8 @@ def e2b_variables(environment: Environment, use_e2b: bool) -> Iterator[dict[str,
     if not use_e2b:
         yield {}
         return
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen([environment.python, "-c", STANDIN], cwd=environment.path, text=True, **pipes)
+    command, pipe = [environment.python, "-c", STANDIN], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=environment.path, text=True, stdin=pipe, stdout=pipe)
     assert process.stdout is not None
     try:
         yield json.loads(process.stdout.readline())
