@@ -27,6 +27,7 @@ def users_own(domain: str) -> list[str]:
     return [f"{domain}.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl"]
 
 
+MIDDLEWARE = "gymkit/http.py"
 GUESS = "        return ToolResponse(output=game.guess(body.word))\n"
 
 
@@ -69,11 +70,11 @@ class Releases:
 
     def release_before(self, tag: str = "v0.0.1") -> None:
         """A release that lacks what the present tree has, in each of the three kinds of files."""
-        self.change("gymkit/http.py", '"/health", "/healthz", ', '"/health", ')
+        self.change(MIDDLEWARE, '"/health", "/healthz", ', '"/health", ')
         self.change("server.py", "from gymkit.serve import run\n", "from gymkit import serve\n")
         self.change("server.py", "    run({{ class_name }})\n", "    serve.run({{ class_name }})\n")
         self.change("Dockerfile", "EXPOSE 11000 ", "EXPOSE ")
-        self.change("configs/{{ env_name }}.yaml", "max_steps: {{ 50 if is_computer_use else 20 }}", "max_steps: 10")
+        self.change("configs/{{ env_name }}.yaml", "max_steps: {{", "max_steps: 10 # {{")
         self.change(f"{SAMPLE[self.archetype]}.py", '"""', '"""As it was. ')
         self.release(tag)
 
@@ -253,7 +254,7 @@ def test_a_users_work_survives_two_releases(
     releases.release_this_tree()
     project.update_ok()
     project.commit()
-    releases.change("gymkit/http.py", "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
+    releases.change(MIDDLEWARE, "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
     releases.change("server.py", "\nVERIFIER_FIXTURE", "\n# What `gym env test` runs.\nVERIFIER_FIXTURE")
     releases.change("Dockerfile", "USER 1000\n", "USER 1000:1000\n")
     releases.change("resources_servers/{{ env_name }}/server.py", "# In front of", "# Before")
@@ -282,7 +283,7 @@ def test_a_users_work_survives_two_releases(
     assert "tool_seconds: 30" in config
     assert "max_steps: 20" in config
     assert "USER 1000:1000" in project.read("Dockerfile")
-    assert "RETRY_AFTER_SECONDS = 7" in project.read("gymkit/http.py")
+    assert "RETRY_AFTER_SECONDS = 7" in project.read(MIDDLEWARE)
     assert "# Before" in project.read("resources_servers/my_env/server.py")
     assert not project.file("resources_servers/my_env/README.md").exists()
     tests_done = own_tests(runs)
@@ -430,7 +431,7 @@ def test_what_cannot_be_updated_stays_as_it_was(
 ) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
-    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     spoil(project, releases, how)
     before = project.tree() if how != "no_git" else {"server.py": project.file("server.py").read_bytes()}
@@ -444,7 +445,7 @@ def test_what_cannot_be_updated_stays_as_it_was(
 def test_an_interrupted_update_can_be_taken_back(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
-    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     before = project.tree()
     # Interrupted at its very end, in `uv sync`, with all files changed.
@@ -463,7 +464,7 @@ def test_copier_check_update_says_whether_there_is_news(
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
     assert run(*copier(), "check-update", "--quiet", cwd=project.path).returncode == 0
-    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     assert run(*copier(), "check-update", "--quiet", cwd=project.path).returncode == 2
     answers = yaml.safe_load(project.read(".copier-answers.yml"))
