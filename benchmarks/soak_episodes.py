@@ -304,7 +304,7 @@ async def seeds_again(episode: Episode) -> str:
 
 
 async def verify_without_seed(episode: Episode) -> str:
-    """No cookie: the transcript alone is graded, as that of the plan was."""
+    """No cookie: the verdict is that of the plan without one."""
     episode.items = episode.plan.transcript
     fields = await episode.verdict()
     check(fields == episode.plan.transcript_fields, f"without a seed the verdict was {fields}")

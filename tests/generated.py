@@ -33,9 +33,10 @@ FULL = "FULL" in os.environ
 """Whether all is tested that can be, each archetype, line and model server with each other; else what CI tests."""
 
 # The environment's own commands, as its user types them.
-DATA = ("uv", "run", "python", "make_data.py")
-CHECK = ("uv", "run", "python", "check.py")
-DEPLOY = ("uv", "run", "python", "deploy.py")
+DATA = ("uv", "run", "gymkit", "data")
+CASES = ("uv", "run", "gymkit", "cases")
+CHECK = ("uv", "run", "gymkit", "check")
+DEPLOY = ("uv", "run", "gymkit", "deploy")
 
 NOTHING: Mapping[str, str] = {}
 

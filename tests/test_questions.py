@@ -315,7 +315,7 @@ def test_without_trust_nothing_is_run_or_written(template: Template, tmp_path: P
 
 
 def test_the_list_of_the_templates_own_files_is_up_to_date() -> None:
-    run_ok(sys.executable, "tools/write_template_files.py", "--check", cwd=ROOT)
+    run_ok(sys.executable, "tools/template_files.py", "--check", cwd=ROOT)
 
 
 @pytest.mark.parametrize(("archetype", "module"), SAMPLE.items())

@@ -27,7 +27,7 @@ def users_own(domain: str) -> list[str]:
     return [f"{domain}.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl"]
 
 
-MIDDLEWARE = "gymkit/http.py"
+MIDDLEWARE = "gymkit/middleware.py"
 GUESS = "        return ToolResponse(output=game.guess(body.word))\n"
 
 
@@ -65,7 +65,7 @@ class Releases:
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
 
     def release(self, tag: str) -> None:
-        run_ok(sys.executable, self.path / "tools" / "write_template_files.py", cwd=self.path)
+        run_ok(sys.executable, self.path / "tools" / "template_files.py", cwd=self.path)
         self.template.release(tag)
 
     def release_before(self, tag: str = "v0.0.1") -> None:

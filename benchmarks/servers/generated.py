@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path.cwd()))
 from fastapi import FastAPI, Request
 from pydantic import Field
 
-from gymkit import project
+from gymkit.cli import load_server_class
 from gymkit.serve import run
 from gymkit.tools import ToolRequest, ToolResponse
 
@@ -26,7 +26,7 @@ class BlockRequest(ToolRequest):
     milliseconds: int = Field(description="How long the tool blocks.")
 
 
-class BenchmarkServer(project.server_class()):
+class BenchmarkServer(load_server_class()):
     def setup_webserver(self) -> FastAPI:
         app = super().setup_webserver()
         app.post("/echo")(self.echo)

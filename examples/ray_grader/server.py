@@ -6,9 +6,11 @@ What differs from the generated server.py: `grade()` and `hint()` await `on_clus
 from fastapi import FastAPI, Request
 from pydantic import Field
 
+from gymkit.answers import Response
 from gymkit.cluster import on_cluster
 from gymkit.fixture import verifier_fixture
-from gymkit.grading import Verdict, expected_output
+from gymkit.grading import Verdict
+from gymkit.rows import Row, expected_output
 from gymkit.serve import run
 from gymkit.server import EnvironmentConfig, EnvironmentServer, InvalidRow
 from gymkit.tools import ToolRequest, ToolResponse
@@ -38,14 +40,14 @@ class MyEnvResourcesServer(EnvironmentServer):
 
     # --- how an episode begins and what it is worth ---
 
-    def new_episode(self, row: dict) -> WordleGame:
+    def new_episode(self, row: Row) -> WordleGame:
         try:
             return WordleGame(str(expected_output(row)))
         except ValueError as error:
             raise InvalidRow(f"ground_truth[0].expected_output: {error}") from None
 
-    async def grade(self, episode: WordleGame, expected: str) -> Verdict:
-        arguments = (expected, episode.guesses, self.config.rounds)
+    async def grade(self, episode: WordleGame, row: Row, response: Response) -> Verdict:
+        arguments = (str(expected_output(row)), episode.guesses, self.config.rounds)
         worth = strength(*arguments) if self.config.in_process else await on_cluster(strength, *arguments)
         return Verdict(reward=float(episode.solved), metrics={"guesses": len(episode.guesses), "strength": worth})
 

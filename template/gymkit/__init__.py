@@ -1,20 +1,43 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""What every environment of this template shares. Each module is one thing, to be read top to bottom:
+"""What every environment of this template shares, in layers: a module imports only from its own layer and those below.
 
-- `server`    the resources server: seed, tools, verify, close
-- `sessions`  one episode per cookie: made from its row, one call at a time, always ended
-- `http`      the ASGI middleware: cookie, API key, size limit, last line of defence
-- `limits`    how many requests a caller may make per second
-- `tools`     the route of a tool: arguments in, text out, with a time limit; and its schema
-- `grading`   ground truth, verdicts, and the grade of a bare transcript
-- `data`      writes and checks the task rows
-- `page`      the page at `/`, on which a person can play (with page.html, page_content.html, page.css, page.js)
-- `pool`      things that take long to make, a few of them in store (where an archetype has such)
-- `fixture`   the grader's cases, for NeMo Gym's own checks
-- `project`   where the environment's own files and names are
-- `pictures`  takes a picture out of a tool's answer, for the model to see
-- `recording` keeps an episode's pictures, and a page to watch it
-- `serve`     `python server.py`: the server alone, without Ray or a head server
+The commands
+- `cli`         the program `gymkit`; it alone loads server.py, tasks.py and policy.py
+
+Programs, which are handed what they need of the environment
+- `serve`       `python server.py`: the server alone, without Ray or a head server
+- `data`        writes the task rows
+- `cases`       writes the cases by which NeMo Gym tries the grader
+- `check`       checks a live server
+- `deploy`      puts the environment on a Hugging Face Space
+- `describe`    carries the description to where it has to stand as well
+- `conflicts`   names the conflict markers of an update
+- `fixture`     the server in one process, and NeMo Gym's fixture of the cases
+
+The server
+- `server`      its endpoints: seed, tools, verify, close
+- `middleware`  cookie, API key, size limit, and what happens to an error (plain ASGI)
+- `page`        the page at `/`, on which a person can play
+- `config`      its settings
+- `sessions`    one episode per cookie: made from its row, one call at a time, always ended
+- `tools`       the route of a tool: arguments in, text out, with a time limit
+- `schemas`     the tools' schemas, made from the routes
+- `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
+- `cluster`     work on a Ray cluster
+
+A client
+- `client`      a running environment, by HTTP
+- `episodes`    one episode, from the seed to the verdict
+- `players`     who plays without a model: policy.py
+- `models`      who plays: a model behind an OpenAI-compatible endpoint
+- `recording`   an episode's pictures, and a page to watch it
+
+What all of them use
+- `grading`     the verdict
+- `answers`     the final answer in a model's response
+- `rows`        data rows
+- `project`     the environment's names and paths
+- `items`, `pictures`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.
 """

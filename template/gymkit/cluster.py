@@ -1,8 +1,8 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """Work that keeps a core busy, on a Ray cluster instead of in the server's process.
 
-    async def grade(self, episode, expected):
-        return Verdict(reward=await on_cluster(score, episode.answer, expected))
+    async def grade(self, episode, row, response):
+        return Verdict(reward=await on_cluster(score, final_answer(response), expected_output(row)))
 
 Ray is loaded and connected at the first call, so a server that never makes one starts without it. The cluster is that
 of `ENV_RAY_ADDRESS` (`host:port`); else NeMo Gym's own under `ng_run` and `gym env start`; else one on this machine.

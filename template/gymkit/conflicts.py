@@ -1,13 +1,26 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Conflict markers that an update has left: `python -m gymkit.conflicts [FILE ...]` names their places."""
+"""`gymkit conflicts`: the places of the conflict markers that an update has left."""
 
+import argparse
 import os
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from gymkit.project import ROOT
+
 MARKERS = (b"<<<<<<< ", b">>>>>>> ")
 NOT_OURS = {"results", "cache", "outputs", "__pycache__"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="*", type=Path, help="look there (default: everywhere)")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the places; the exit status is 1 where there are any."""
+    places = conflicts(options.file or files(ROOT))
+    print("\n".join(f"conflict marker: {place}" for place in places))
+    return 1 if places else 0
 
 
 def files(root: Path) -> Iterator[Path]:
@@ -25,9 +38,3 @@ def conflicts(paths: Iterable[Path]) -> list[str]:
         for number, line in enumerate(path.read_bytes().splitlines(), 1)
         if line.startswith(MARKERS)
     ]
-
-
-if __name__ == "__main__":
-    places = conflicts(map(Path, sys.argv[1:])) if len(sys.argv) > 1 else conflicts(files(Path()))
-    print("\n".join(f"conflict marker: {place}" for place in places))
-    sys.exit(1 if places else 0)

@@ -11,9 +11,12 @@ from typing import Any
 from nemo_gym.base_resources_server import BaseVerifyRequest
 from nemo_gym.server_utils import BaseServerConfig, ServerClient
 from omegaconf import OmegaConf
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict
 
 from gymkit import project
+
+CASES = project.ROOT / "tests" / "verifier_cases.jsonl"
+"""Written by `gymkit cases`."""
 
 
 class CaseRequest(BaseVerifyRequest):
@@ -22,12 +25,20 @@ class CaseRequest(BaseVerifyRequest):
     model_config = ConfigDict(extra="allow")
 
 
-def make_server(server_class: type, **settings: Any) -> Any:
-    """The server as its config describes it, with `settings` changed, in this process and without a socket."""
-    instance, configured = project.resources_server_instance()
+def make_server(server_class: Any, *, configured: bool = True, **settings: Any) -> Any:
+    """A server in this process, without a socket.
+
+    Args:
+        server_class: A subclass of `EnvironmentServer`.
+        configured: Whether it has the settings of the environment's config; else those that it must have.
+        settings: Of the server; they go before those of the config.
+    """
+    instance, config = project.resources_server_instance()
+    if not configured:
+        config = {"entrypoint": "server.py", "domain": config["domain"]}
     config_class = server_class.model_fields["config"].annotation
     config = config_class.model_validate(
-        configured | {"host": "127.0.0.1", "port": 0, "name": instance, "num_workers": None} | settings
+        config | {"host": "127.0.0.1", "port": 0, "name": instance, "num_workers": None} | settings
     )
     client = ServerClient(
         head_server_config=BaseServerConfig(host="127.0.0.1", port=0), global_config_dict=OmegaConf.create({})
@@ -35,29 +46,35 @@ def make_server(server_class: type, **settings: Any) -> Any:
     return server_class(config=config, server_client=client)
 
 
-def play_case(server: Any, request: CaseRequest) -> float:
+def play_case(server: Any, request: BaseModel) -> float:
     """Seed from the case's row, make its tool calls, ask for the verdict.
+
+    Args:
+        server: As `make_server` gives it.
+        request: A `CaseRequest`.
 
     Raises:
         ValueError: the server refused the row or the request; the message is the server's.
     """
-    from fastapi.testclient import TestClient
+    from fastapi.testclient import TestClient  # It wants httpx, which a server alone does not.
 
     body = request.model_dump(mode="json")
     app = server.setup_webserver()
     with TestClient(app) as client:
-        seed = client.post("/seed_session", json=body)
-        if seed.status_code != 200:
-            raise ValueError(seed.json()["output"])
+        _accepted(client.post("/seed_session", json=body))
         for item in body["response"]["output"]:
             if item.get("type") == "function_call":
                 client.post(f"/{item['name']}", json=json.loads(item["arguments"]))
-        verdict = client.post("/verify", json=body)
-        if verdict.status_code != 200:
-            raise ValueError(verdict.json()["output"])
-    if verdict.json()["mask_sample"]:
-        raise ValueError(verdict.json()["failure_reason"])
-    return verdict.json()["reward"]
+        verdict = _accepted(client.post("/verify", json=body))
+    if verdict["mask_sample"]:
+        raise ValueError(verdict["failure_reason"])
+    return verdict["reward"]
+
+
+def _accepted(answer: Any) -> dict[str, Any]:
+    if answer.status_code != 200:
+        raise ValueError(answer.json()["output"])
+    return answer.json()
 
 
 def verifier_fixture(server_class: type) -> Any:
@@ -69,7 +86,7 @@ def verifier_fixture(server_class: type) -> Any:
     return VerifierFixture(
         server_factory=lambda: make_server(server_class),
         request_model=CaseRequest,
-        cases_path=project.ROOT / "tests" / "verifier_cases.jsonl",
+        cases_path=CASES,
         invoke=play_case,
         reseed=lambda server, request: None,  # An episode is made from its row: there is no other seed.
     )

@@ -1,8 +1,8 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""What the reward is made from: the row's ground truth, the verdict, and the grade of a bare transcript."""
+"""The verdict on an episode."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,38 +44,3 @@ class Verdict:
                 "instance_config": {"mask_sample": True},
             }
         return fields
-
-
-def expected_output(row: Mapping[str, Any]) -> Any:
-    """The answer in a row's ground truth, or None where it has none.
-
-    The form is `ground_truth: [{"expected_output": ...}]`; a bare object and a bare value are understood too.
-    """
-    truth = row.get("ground_truth")
-    if isinstance(truth, list):
-        truth = truth[0] if truth else None
-    if isinstance(truth, Mapping) and "expected_output" in truth:
-        truth = truth["expected_output"]
-    return truth
-
-
-def tool_outputs(response: Mapping[str, Any]) -> Iterator[str]:
-    """The texts of all tool outputs in a Responses API response, in order."""
-    for item in response.get("output") or []:
-        if isinstance(item, Mapping) and item.get("type") == "function_call_output":
-            output = item.get("output")
-            if isinstance(output, str):
-                yield output
-            elif isinstance(output, list):
-                yield from (part["text"] for part in output if isinstance(part, Mapping) and "text" in part)
-
-
-def grade_transcript(row: Mapping[str, Any], response: Mapping[str, Any]) -> Verdict:
-    """Grade a stored rollout, which has no session: 1.0 where a tool output holds the expected output.
-
-    It trusts the transcript, so use it only for rollouts that you have recorded yourself.
-    """
-    expected = expected_output(row)
-    if not isinstance(expected, str) or not expected:
-        return Verdict.masked("verifier_error", "The row holds no ground truth to compare the tool outputs with.")
-    return Verdict(reward=float(any(expected in output for output in tool_outputs(response))))

@@ -3,9 +3,9 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-Item = dict[str, Any]
+from gymkit.items import Item
 
 LEFT_OUT = {"type": "input_text", "text": "[an earlier picture, left out]"}
 

@@ -7,17 +7,26 @@ from typing import Any
 
 import yaml
 
+from gymkit.errors import CommandError
+
 ROOT = Path(__file__).resolve().parents[1]
 """The environment's root: the folder of server.py."""
 
 
+class ProjectError(CommandError):
+    """A file of the environment is not as it has to be. The message is one line that names the file and the remedy."""
+
+
 @cache
 def environment_name() -> str:
-    """The environment's name: that of its door, `resources_servers/<name>/`."""
-    doors = sorted(path.parent.name for path in ROOT.glob("resources_servers/*/server.py"))
-    if len(doors) != 1:
-        raise RuntimeError(f"One folder resources_servers/<name>/ with a server.py is wanted in {ROOT}; found: {doors}")
-    return doors[0]
+    """The environment's name: that of its entry point for NeMo Gym, `resources_servers/<name>/`."""
+    found = sorted(path.parent.name for path in ROOT.glob("resources_servers/*/server.py"))
+    if len(found) != 1:
+        raise ProjectError(
+            f"resources_servers/ must have one folder with a server.py, the entry point for NeMo Gym; it has "
+            f"{', '.join(found) or 'none'}."
+        )
+    return found[0]
 
 
 def config_path() -> Path:
@@ -28,7 +37,13 @@ def config_path() -> Path:
 @cache
 def load_config() -> dict[str, Any]:
     """The parsed config: `{instance: {kind: {implementation: settings}}}`."""
-    return yaml.safe_load(config_path().read_text(encoding="utf-8"))
+    return _parsed(config_path())
+
+
+@cache
+def load_manifest() -> dict[str, Any]:
+    """The parsed manifest, which NeMo Gym's catalog reads (0.7)."""
+    return _parsed(ROOT / "environments" / environment_name() / "manifest.yaml")
 
 
 def resources_server_instance() -> tuple[str, dict[str, Any]]:
@@ -36,7 +51,15 @@ def resources_server_instance() -> tuple[str, dict[str, Any]]:
     for instance, kinds in load_config().items():
         for settings in kinds.get("resources_servers", {}).values():
             return instance, settings
-    raise RuntimeError(f"{config_path()} names no resources server")
+    raise ProjectError(f"{_shown(config_path())} names no resources server: add one under `resources_servers`.")
+
+
+def agent_instance() -> str:
+    """The name of the agent's instance in the config: what `+agent_name=` and `--agent` take."""
+    for instance, kinds in load_config().items():
+        if "responses_api_agents" in kinds:
+            return instance
+    raise ProjectError(f"{_shown(config_path())} names no agent: add one under `responses_api_agents`.")
 
 
 def datasets() -> list[dict[str, Any]]:
@@ -49,16 +72,29 @@ def datasets() -> list[dict[str, Any]]:
     ]
 
 
-def server_class() -> type:
-    """The resources server that server.py defines."""
-    import server
-    from gymkit.server import EnvironmentServer
+def reward_range() -> tuple[float, float]:
+    """The lowest and the highest reward, as the manifest declares them."""
+    try:
+        low, high = map(float, load_manifest()["reward"]["range"])
+    except (KeyError, TypeError, ValueError):
+        name = _shown(ROOT / "environments" / environment_name() / "manifest.yaml")
+        raise ProjectError(f"{name} declares no rewards: write `reward: {{range: [0.0, 1.0]}}`.") from None
+    return low, high
 
-    found = [
-        value
-        for value in vars(server).values()
-        if isinstance(value, type) and issubclass(value, EnvironmentServer) and value is not EnvironmentServer
-    ]
-    if len(found) != 1:
-        raise RuntimeError(f"server.py defines {len(found)} resources servers; one is wanted")
-    return found[0]
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        parsed = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ProjectError(f"{_shown(path)}: {error.strerror}. `git checkout {_shown(path)}` brings it back.") from None
+    except yaml.YAMLError as error:
+        where = getattr(error, "problem_mark", None)
+        line = f", line {where.line + 1}" if where else ""
+        raise ProjectError(f"{_shown(path)}{line}: this is no YAML ({getattr(error, 'problem', error)}).") from None
+    if not isinstance(parsed, dict):
+        raise ProjectError(f"{_shown(path)} is empty, or no mapping.")
+    return parsed
+
+
+def _shown(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()

@@ -3,18 +3,15 @@
 
 import base64
 import binascii
-import json
 import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import Any
 
+from gymkit.items import Item, output_text
 from gymkit.pictures import has_pictures
-
-Item = dict[str, Any]
 
 DATA_URL = re.compile(r"data:image/(\w+);base64,(.*)", re.DOTALL)
 
@@ -39,19 +36,12 @@ def steps(result: Item) -> Iterator[Step]:
         if item["type"] == "function_call":
             step.lines.append(("called", f"{item['name']} {item['arguments']}"))
         elif item["type"] == "function_call_output":
-            step.lines.append(("answered", _output(item["output"])))
+            step.lines.append(("answered", output_text(item["output"])))
         elif has_pictures(item):
             step.pictures += [part["image_url"] for part in item["content"] if part["type"] == "input_image"]
         elif item["type"] == "message" and isinstance(item["content"], list):
             step.lines.append(("said", "".join(part.get("text", "") for part in item["content"])))
     yield step
-
-
-def _output(text: str) -> str:
-    try:
-        return str(json.loads(text)["output"])
-    except (ValueError, KeyError, TypeError):
-        return text
 
 
 def save_pictures(result: Item, folder: Path) -> Path | None:

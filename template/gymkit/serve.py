@@ -8,25 +8,26 @@ from configs/<name>.yaml; where they are present (`ng_run`, `gym env start`, `gy
 import os
 import socket
 import sys
+from typing import Any
 
 import yaml
 
 from gymkit import project
-from gymkit.http import is_loopback
+from gymkit.access import is_loopback
+from gymkit.errors import CommandError
 from gymkit.logs import drop_what_cannot_be_written
-from gymkit.server import CannotServe
 
 DEFAULT_PORT = 11000
 
 
-def run(server_class: type) -> None:
+def run(server_class: Any) -> None:
     """Serve until stopped. Where the port cannot be had or the server may not start: one clear line, exit status 1."""
     drop_what_cannot_be_written()
-    if "NEMO_GYM_CONFIG_DICT" not in os.environ:
-        _stand_alone()
     try:
+        if "NEMO_GYM_CONFIG_DICT" not in os.environ:
+            _stand_alone()
         server_class.run_webserver()
-    except CannotServe as reason:
+    except CommandError as reason:
         sys.exit(str(reason))
 
 
@@ -52,7 +53,7 @@ def _stand_alone() -> None:
 
     if not hasattr(nemo_gym.server_utils.SimpleServer, "ray_enabled"):
         # 0.4 starts Ray for every server; from 0.5 on, `ray_enabled` says whether to.
-        nemo_gym.server_utils.initialize_ray = lambda: None
+        nemo_gym.server_utils.initialize_ray = lambda: None  # pyright: ignore[reportAttributeAccessIssue]
     print(f"{project.environment_name()}: http://{host}:{port} (Ctrl+C stops it)", flush=True)
 
 

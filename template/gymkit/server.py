@@ -2,69 +2,65 @@
 """The resources server of every environment: seed, tools, verify, close, on NeMo Gym 0.4 and 0.7 alike.
 
 A row's way: `/seed_session` makes the session's domain object from the row, each tool call finds it by the cookie,
-`/verify` grades the same object, and the session is closed. server.py adds what is the environment's own: the tools,
+`/verify` grades it, and the session is closed. server.py adds what is the environment's own: the tools,
 `new_episode()` and `grade()`.
 """
 
 import asyncio
 import inspect
-import json
 import logging
-import math
 import os
 import secrets
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from functools import cache
 from typing import Any, ClassVar
 
 from fastapi import FastAPI, HTTPException, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse
 from nemo_gym import base_resources_server as nemo
 from nemo_gym.server_utils import SESSION_ID_KEY
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import BaseModel, PrivateAttr, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import Response as HTTPResponse
 
-from gymkit import page, project
-from gymkit.grading import Verdict, expected_output, grade_transcript
-from gymkit.http import COOKIE, SESSION, GymMiddleware, error_body, is_loopback, json_body, use_session
-from gymkit.sessions import Row, Session, SessionClosed, SessionsFull, SessionStore, same_truth
-from gymkit.tools import ToolFailed, ToolRoute, tool_schemas
+from gymkit import page, project, rows
+from gymkit.access import CannotServe, number_from_environ, refuse_strangers
+from gymkit.answers import Response
+from gymkit.bodies import BadBody, error_body, json_body, read_object
+from gymkit.config import EnvironmentConfig
+from gymkit.grading import Verdict
+from gymkit.middleware import COOKIE, SESSION, GymMiddleware, use_session
+from gymkit.rows import Row, expected_output
+from gymkit.schemas import tool_schemas
+from gymkit.sessions import Session, SessionClosed, SessionStore
+from gymkit.tools import ToolFailed, ToolRoute
+
+__all__ = ["CannotServe", "EnvironmentConfig", "EnvironmentServer", "InvalidRow"]
 
 log = logging.getLogger("gymkit")
-
-
-class CannotServe(Exception):
-    """The server must not, or cannot, be started; the message is one line for the person who starts it."""
 
 
 class InvalidRow(ValueError):
     """A data row from which no episode can be made. The message says what is wrong with it."""
 
 
-class EnvironmentConfig(nemo.BaseResourcesServerConfig):
-    """Settings of the server; any of them may stand in the config beside `entrypoint`."""
+class TookTooLong(Exception):
+    """A function of the environment's has had its time. `work` is done when it has really ended: a thread goes on."""
 
-    max_sessions: int = Field(default=10_000, gt=0, description="Open sessions beyond which a seed gets 503.")
-    idle_seconds: float = Field(default=3600, gt=0, description="A session unused for so long is ended.")
-    tool_seconds: float = Field(default=60, gt=0, description="Time limit of a tool call.")
-    tool_threads: int = Field(default=64, gt=0, description="Tools that are plain functions, running at once.")
-    max_arguments_bytes: int = Field(default=1_000_000, gt=0, description="Size limit of a tool's arguments.")
-    max_body_bytes: int = Field(default=256_000_000, gt=0, description="Size limit of any request.")
-    max_output_characters: int = Field(default=100_000, gt=0, description="A longer tool output has its middle cut.")
-
-    @model_validator(mode="after")
-    def _one_process(self) -> "EnvironmentConfig":
-        if (self.num_workers or 1) > 1:
-            raise ValueError("num_workers must be 1: the sessions live in one process. Start several servers instead.")
-        return self
+    def __init__(self, name: str, seconds: float, work: "asyncio.Future[Any]") -> None:
+        super().__init__(f"{name}() took more than {seconds:g} seconds.")
+        self.work = work
 
 
 class EnvironmentServer(nemo.SimpleResourcesServer):
     """A resources server with sessions. Subclass it, register tools in `setup_webserver()`, and define how an episode
-    begins and what it is worth."""
+    begins and what it is worth.
+
+    A tool, `new_episode`, `grade` and `end_episode` may each be a plain function, which runs in a thread and may
+    block, or a coroutine function, which runs on the event loop and must not. All have a time limit (`tool_seconds`).
+    """
 
     # NeMo Gym 0.7 reads it (the annotation keeps 0.4's pydantic content). Nothing here needs Ray.
     ray_enabled: ClassVar[bool | None] = False
@@ -74,30 +70,62 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
     config: EnvironmentConfig
 
+    _app: FastAPI | None = PrivateAttr(default=None)
     _sessions: SessionStore = PrivateAttr()
     _threads: ThreadPoolExecutor = PrivateAttr()
 
     # --------------------------------------------------------------------- what an environment defines or overrides
 
     def new_episode(self, row: Row) -> Any:
-        """Make the session's domain object from its data row.
+        """Make the session's domain object from its data row. An environment without state need not define it.
 
         Raises:
             InvalidRow: no episode can be made from the row; the seed then answers 422 with the message.
         """
-        raise NotImplementedError
+        return None
 
-    def grade(self, episode: Any, expected: Any) -> Verdict | float | Awaitable[Verdict | float]:
-        """The reward of the session's own domain object. `expected` is the row's expected output. May be a coroutine;
-        it then has the time of a tool call."""
-        raise NotImplementedError
+    def grade(self, episode: Any, row: Row, response: Response) -> Any:
+        """What the episode is worth: a `Verdict`, or its reward as a number.
 
-    def grade_without_session(self, row: Mapping[str, Any], response: Mapping[str, Any]) -> Verdict | float:
-        """The reward of a stored rollout, from its transcript: a `/verify` that comes without a cookie."""
-        return grade_transcript(row, response)
+        Args:
+            episode: What `new_episode()` returned.
+            row: The whole data row. `gymkit.rows.expected_output(row)` is the answer in its ground truth.
+            response: What the model said and called. It is the policy's own account: tool outputs in it prove nothing.
+                `gymkit.answers.final_answer(response)` is the text of its last message.
+        """
+        raise NotImplementedError(f"{type(self).__name__} in server.py defines no grade(self, episode, row, response)")
 
     def end_episode(self, episode: Any) -> Any:
-        """Release what the domain's object holds. May be a coroutine. Called once per session, whatever ends it."""
+        """Release what the domain's object holds. Called once per session, whatever ends it."""
+
+    def grade_transcript(self, row: Row, response: Response) -> Any:
+        """The grade of a stored rollout, whose session is gone. Only asked for with `grade_transcripts: true`.
+
+        Without tools it is the grade itself, on a new episode. With tools it trusts the transcript: 1.0 where a tool
+        output holds the row's expected output, so use it for rollouts alone that you have recorded yourself.
+        """
+        if not self.has_tools:
+            return self.grade(self.new_episode(row), row, response)
+        expected = expected_output(row)
+        if not isinstance(expected, str) or not expected:
+            return Verdict.masked("verifier_error", "The row holds no text to look for in the tool outputs.")
+        outputs = [str(item.output) for item in response.output if item.type == "function_call_output"]
+        return float(any(expected in output for output in outputs))
+
+    @property
+    def has_tools(self) -> bool:
+        """Whether there is a tool to call."""
+        return bool(tool_schemas(self._app or self.setup_webserver()))
+
+    @property
+    def grades_text(self) -> bool:
+        """Whether the grade depends on what the model says. Override it where there are tools and it does."""
+        return not self.has_tools
+
+    @property
+    def has_user(self) -> bool:
+        """Whether a user answers what the model says."""
+        return False
 
     async def on_start(self) -> None:
         """What is to be done when the server has started, on its event loop."""
@@ -108,54 +136,59 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     # ------------------------------------------------------------------------------------------- for tool bodies
 
     def episode(self, request: Request) -> Any:
-        """The domain object of the request's session."""
+        """The domain object of a tool call's session: what `new_episode()` returned."""
         return self.session_of(request).state
 
     def session_of(self, request: Request) -> Session:
-        """The request's session. A call that brings no cookie begins an episode on the demo row.
+        """The session of a tool call: its identity, and its data row without the prompt."""
+        return request.scope[SESSION]
+
+    async def session_for(self, request: Request) -> Session:
+        """Find the session of a tool call, before its body runs. A call that brings no cookie begins an episode on the demo row.
 
         Raises:
-            ToolFailed: the session has ended or is unknown, or there is no room for a new one.
+            ToolFailed: the session has ended or is unknown, or no new one can be had.
         """
         session: Session | None = request.scope.get(SESSION)
         if session is not None:
             return session
         session_id = request.scope.get("session", {}).get(SESSION_ID_KEY)
+        cookie = request.scope.get(COOKIE)
         if session_id is not None:  # NeMo Gym 0.7 calls tools over MCP with an id of its own making.
             session = self._sessions.get(session_id)
             if session is None:
                 raise ToolFailed("this session has ended or was never seeded.", 410)
-            return session
-        cookie = request.scope.get(COOKIE)
-        if cookie is not None:
+        elif cookie is not None:
             raise ToolFailed(self._whereabouts(cookie), 410)
-        try:
-            session = self._sessions.open(demo_row())
-        except SessionsFull as full:
-            raise ToolFailed(f"the environment is full: {full}", 503) from None
+        else:
+            try:
+                session = await self._open(rows.demo_row(), None)
+            except HTTPException as error:
+                raise ToolFailed(str(error.detail), error.status_code) from None
         use_session(request.scope, session)
         return session
 
     @property
     def threads(self) -> ThreadPoolExecutor:
-        """Where tools run that are plain functions."""
+        """Where plain functions run: tools, `new_episode`, `grade`, `end_episode`."""
         return self._threads
 
     # ------------------------------------------------------------------------------------------------- endpoints
 
     def setup_webserver(self) -> FastAPI:
         if self.runs_code:
-            _refuse_strangers(self.config.host)
-        self._threads = ThreadPoolExecutor(self.config.tool_threads, thread_name_prefix="tool")
+            refuse_strangers(self.config.host)
+        self._threads = ThreadPoolExecutor(self.config.threads, thread_name_prefix="environment")
         self._sessions = SessionStore(
             cookie_name=self.get_session_middleware_key(),
             secret=os.environ.get("ENV_SESSION_SECRET", "").encode() or secrets.token_bytes(32),
-            start=self.new_episode,
+            start=self._begin_episode,
             end=self._end_episode,
             max_sessions=self.config.max_sessions,
             idle_seconds=self.config.idle_seconds,
         )
         app = super().setup_webserver()
+        self._app = app
         app.state.gymkit = self
         app.title = project.environment_name()
         app.description = inspect.getdoc(type(self)) or ""
@@ -166,7 +199,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         inner_lifespan = app.router.lifespan_context
 
         @asynccontextmanager
-        async def lifespan(app: FastAPI):
+        async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
             _quieten_access_log()
             reaper = asyncio.create_task(self._close_idle_sessions())
             await self.on_start()
@@ -198,17 +231,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             previous: Session | None = request.scope.get(SESSION)
             if previous is not None:
                 await self._sessions.close(previous.id, "Its cookie was used to seed another session.")
-            session = await self._open(row or demo_row(), session_id)
+            session = await self._open(row or rows.demo_row(), session_id)
         use_session(request.scope, session)
         return {"resources_session_id": session_id} if session_id else {}
-
-    async def _open(self, row: Row, session_id: str | None) -> Session:
-        try:
-            return self._sessions.open(row, session_id)
-        except SessionClosed:
-            raise HTTPException(409, f"The session {session_id} has ended; a new episode needs a new one.") from None
-        except InvalidRow as error:
-            raise HTTPException(422, f"No episode can be made from this row: {error}") from None
 
     async def close_resources_session(self, request: Request) -> Any:
         """End a session: that of the body's `resources_session_id` (NeMo Gym 0.7), else that of the cookie.
@@ -225,34 +250,35 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     async def verify(self, request: Request) -> Any:
         """Grade the episode and end its session. The answer is the request's body with the verdict's fields.
 
-        The session's own domain object is graded, not what the transcript claims. Without a cookie the transcript is
-        all there is (a stored rollout). A session that is lost, unknown or of another row gives a masked sample.
+        A session that is lost, unknown or of another row gives a masked sample, as does a request without a cookie
+        unless `grade_transcripts` is set.
         """
         body = await _json_object(request)
         try:
-            nemo.BaseVerifyRequest.model_validate(body)
+            response = nemo.BaseVerifyRequest.model_validate(body).response
         except ValidationError as error:
-            issue = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            where = ".".join(str(part) for part in issue["loc"])
-            raise HTTPException(422, f"This is no request for a verdict. {where}: {issue['msg']}") from None
-        verdict = await self._verdict(request, body)
+            raise HTTPException(422, f"This is no request for a verdict. {_first_problem(error)}") from None
+        verdict = await self._verdict(request, body, response)
         instance_config = body.get("instance_config")
         fields = verdict.as_fields()
         if "instance_config" in fields and isinstance(instance_config, dict):
             fields["instance_config"] = instance_config | fields["instance_config"]
-        return Response(json_body(body | fields), media_type="application/json")
+        return HTTPResponse(json_body(body | fields), media_type="application/json")
 
-    async def _verdict(self, request: Request, body: Row) -> Verdict:
+    async def list_tools(self, request: Request) -> Any:
+        """The tools, as Responses API function tools."""
+        return tool_schemas(request.app)
+
+    # --------------------------------------------------------------------------------------------------- the verdict
+
+    async def _verdict(self, request: Request, body: Row, response: Response) -> Verdict:
         cookie = request.scope.get(COOKIE)
         session: Session | None = request.scope.get(SESSION)
         if session is None:
             if cookie is None:
-                return await _verdict(self.config.tool_seconds, self.grade_without_session, body, body["response"])
+                return await self._verdict_without_session(body, response)
             session_id = self._sessions.signed_id(cookie)
-            ended = self._sessions.ended(session_id) if session_id else None
-            if ended is not None and ended.verdict is not None:
-                return ended.verdict
-            return Verdict.masked("session_lost", f"No verdict: {self._whereabouts(cookie)}")
+            return self._last_verdict(session_id) or Verdict.masked("session_lost", self._whereabouts(cookie))
         try:
             async with asyncio.timeout(self.config.tool_seconds):
                 await session.lock.acquire()
@@ -261,24 +287,100 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             await self._sessions.close(session.id, "It was verified.", verdict)
             return verdict
         try:
-            if session.state is None:  # ended while this request waited
-                ended = self._sessions.ended(session.id)
-                if ended is not None and ended.verdict is not None:
-                    return ended.verdict
-                return Verdict.masked("session_lost", "The session was closed before its verdict was asked for.")
-            if same_truth(session.row, body):
-                expected = expected_output(session.row)
-                verdict = await _verdict(self.config.tool_seconds, self.grade, session.state, expected)
-            else:
+            if session.ended:  # while this request waited
+                reason = "The session was closed before its verdict was asked for."
+                return self._last_verdict(session.id) or Verdict.masked("session_lost", reason)
+            if "ground_truth" in body and body["ground_truth"] != session.row.get("ground_truth"):
                 verdict = Verdict.masked("session_lost", "The session was seeded with another row than this one.")
+                work = None
+            else:
+                # The session keeps no prompt: it is the same in the request.
+                row = session.row | {"responses_create_params": body["responses_create_params"]}
+                verdict, work = await self._graded(self.grade, session.state, row, response)
         finally:
             session.lock.release()
-        await self._sessions.close(session.id, "It was verified.", verdict)
+        await self._sessions.close(session.id, "It was verified.", verdict, after=work)
         return verdict
 
-    async def list_tools(self, request: Request) -> Any:
-        """The tools, as Responses API function tools."""
-        return tool_schemas(request.app)
+    def _last_verdict(self, session_id: str | None) -> Verdict | None:
+        """The verdict on a session that has ended, or None."""
+        ended = self._sessions.ended(session_id) if session_id else None
+        return ended.verdict if ended else None
+
+    async def _verdict_without_session(self, body: Row, response: Response) -> Verdict:
+        if not self.config.grade_transcripts:
+            reason = "The request has no session cookie, and a stored transcript is not graded (grade_transcripts)."
+            return Verdict.masked("session_lost", reason)
+        row = {key: value for key, value in body.items() if key != "response"}
+        return (await self._graded(self.grade_transcript, row, response))[0]
+
+    async def _graded(self, grade: Callable[..., Any], *arguments: Any) -> tuple[Verdict, "asyncio.Future[Any] | None"]:
+        """What a grader says; and, where its time is up, what still runs.
+
+        A grader that fails, or takes too long, gives a masked sample, never a made-up reward.
+        """
+        try:
+            result = await self._call(grade, *arguments)
+            return (result if isinstance(result, Verdict) else Verdict(reward=float(result))), None
+        except TookTooLong as error:
+            log.error("%s", error)
+            return Verdict.masked("verifier_error", str(error)), error.work
+        except Exception as error:
+            log.exception("The grader failed")
+            return Verdict.masked("verifier_error", f"{type(error).__name__}: {error}"), None
+
+    # ---------------------------------------------------------------------------- calling what the environment defines
+
+    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Call a function of the environment's: a coroutine function here, any other in a thread.
+
+        Raises:
+            TookTooLong: it has had the time of a tool call, and is not done.
+        """
+        is_async = inspect.iscoroutinefunction(function)
+        work = asyncio.ensure_future(function(*arguments) if is_async else self._in_thread(function, *arguments))
+        try:
+            done, _ = await asyncio.wait({work}, timeout=self.config.tool_seconds)
+            if not done:
+                raise TookTooLong(function.__name__, self.config.tool_seconds, work)
+            return work.result()
+        finally:
+            if is_async:
+                work.cancel()
+
+    async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        result = await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        return await result if inspect.isawaitable(result) else result
+
+    async def _begin_episode(self, row: Row) -> Any:
+        if type(self).new_episode is EnvironmentServer.new_episode:
+            return None
+        try:
+            return await self._call(self.new_episode, row)
+        except TookTooLong as error:
+            error.work.add_done_callback(self._end_late_episode)
+            log.error("%s", error)
+            raise HTTPException(503, f"the environment could not begin an episode: {error}") from None
+
+    def _end_late_episode(self, work: "asyncio.Future[Any]") -> None:
+        if not work.cancelled() and work.exception() is None:
+            self._sessions.in_background(self._end_episode(work.result()))
+
+    async def _end_episode(self, episode: Any) -> None:
+        if type(self).end_episode is EnvironmentServer.end_episode:
+            return
+        try:
+            await self._call(self.end_episode, episode)
+        except Exception:
+            log.exception("An episode could not be ended")
+
+    async def _open(self, row: Row, session_id: str | None) -> Session:
+        try:
+            return await self._sessions.open(row, session_id)
+        except SessionClosed:
+            raise HTTPException(409, f"The session {session_id} has ended; a new episode needs a new one.") from None
+        except InvalidRow as error:
+            raise HTTPException(422, f"No episode can be made from this row: {error}") from None
 
     # -------------------------------------------------------------------------------- NeMo Gym's middleware, replaced
 
@@ -289,7 +391,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             sessions=self._sessions,
             api_key=os.environ.get("ENV_API_KEY") or None,
             max_body_bytes=self.config.max_body_bytes,
-            per_second=_number_from_environ("ENV_RATE_LIMIT"),
+            per_second=number_from_environ("ENV_RATE_LIMIT"),
             origins=origins,
         )
         if origins:
@@ -314,11 +416,15 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         async def alive() -> dict[str, str]:
             return {"status": "ok", "environment": project.environment_name()}
 
-        async def root(request: Request) -> Response:
+        async def root(request: Request) -> HTTPResponse:
             if page.is_wanted(request.scope):
-                url = str(request.base_url).rstrip("/")
-                with_key = bool(os.environ.get("ENV_API_KEY"))
-                return page.page(tool_schemas(request.app), demo_row(), url, with_key=with_key)
+                return page.page(
+                    tool_schemas(request.app),
+                    rows.demo_row(),
+                    str(request.base_url).rstrip("/"),
+                    with_key=bool(os.environ.get("ENV_API_KEY")),
+                    with_answer=self.grades_text,
+                )
             return JSONResponse(await alive(), headers={"Vary": "Accept"})
 
         app.add_api_route("/", root, methods=["GET", "HEAD"], include_in_schema=False)
@@ -326,14 +432,6 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             app.add_api_route(path, alive, methods=["GET", "HEAD"], include_in_schema=False)
 
     # ------------------------------------------------------------------------------------------------------ inside
-
-    async def _end_episode(self, episode: Any) -> None:
-        try:
-            result = self.end_episode(episode)
-            if inspect.isawaitable(result):
-                await result
-        except Exception:
-            log.exception("An episode could not be ended")
 
     async def _close_idle_sessions(self) -> None:
         while True:
@@ -356,21 +454,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         text = str(error.detail)
         if error.status_code == 404 and request.method == "POST":
             names = ", ".join(tool["name"] for tool in tool_schemas(request.app))
-            text = f"there is no tool {request.url.path[1:100]!r}. The tools are: {names}."
-        return Response(error_body(text), error.status_code, error.headers, "application/json")
-
-
-async def _verdict(seconds: float, grade: Any, *arguments: Any) -> Verdict:
-    """What a grader says; a grader that fails, or takes too long, gives a masked sample, never a made-up reward."""
-    try:
-        result = grade(*arguments)
-        if inspect.isawaitable(result):
-            async with asyncio.timeout(seconds):
-                result = await result
-        return result if isinstance(result, Verdict) else Verdict(reward=float(result))
-    except Exception as error:
-        log.exception("The grader failed")
-        return Verdict.masked("verifier_error", f"{type(error).__name__}: {error}")
+            text = f"there is no tool {request.url.path[1:100]!r}. "
+            text += f"The tools are: {names}." if names else "This environment has no tools."
+        return HTTPResponse(error_body(text), error.status_code, error.headers, "application/json")
 
 
 def _quieten_access_log() -> None:
@@ -380,79 +466,25 @@ def _quieten_access_log() -> None:
         access.setLevel(logging.WARNING)
 
 
-def _refuse_strangers(host: str) -> None:
-    """A server that runs code for its callers is no open door.
-
-    Raises:
-        CannotServe: it would listen beyond this machine, without a key, and nobody has said that it may.
-    """
-    if os.environ.get("ENV_API_KEY") or os.environ.get("ENV_ALLOW_CODE_WITHOUT_KEY") == "1":
-        return
-    if not is_loopback(host):
-        raise CannotServe(
-            f"This environment runs its callers' code, so on {host} it wants a key: set ENV_API_KEY (callers send it "
-            "as a bearer token), or ENV_ALLOW_CODE_WITHOUT_KEY=1 where everybody who can reach it may run code."
-        )
-
-
 async def _json_object(request: Request) -> Row:
-    """The request's body as an object; an empty body is an empty one. The content type does not matter."""
-    raw = await request.body()
-    if not raw.strip():
-        return {}
+    """The request's body as an object. The content type does not matter."""
     try:
-        body = _JSON.decode(raw.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        raise HTTPException(422, "The body is no JSON.") from None
-    if not isinstance(body, dict):
-        raise HTTPException(422, "The body is no JSON object.")
-    return body
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise ValueError(f"{text} is too large, and could not be sent back")
-    return number
-
-
-# One for all: json.loads() makes a new decoder for each text that it is to read in another way than usual.
-_JSON = json.JSONDecoder(parse_float=_finite, parse_constant=_refuse_constant)
+        return read_object(await request.body())
+    except BadBody as error:
+        raise HTTPException(422, str(error)) from None
 
 
 def _typed_seed(body: Row) -> Any:
     """NeMo Gym 0.7's `ResourcesSeedSessionRequest`, or None for any other body."""
-    model = getattr(nemo, "ResourcesSeedSessionRequest", None)
+    model: type[BaseModel] | None = getattr(nemo, "ResourcesSeedSessionRequest", None)
     if model is None or "resources_session_id" not in body:
         return None
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        issue = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in issue["loc"])
-        raise HTTPException(422, f"This seeds no session. {where}: {issue['msg']}") from None
+        raise HTTPException(422, f"This seeds no session. {_first_problem(error)}") from None
 
 
-def _number_from_environ(name: str) -> float | None:
-    """A positive number from a variable; None where it is not set."""
-    text = os.environ.get(name, "").strip()
-    if not text:
-        return None
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number > 0):
-        raise SystemExit(f"{name}={text!r} is no positive number.")
-    return number
-
-
-@cache
-def demo_row() -> Row:
-    """The public row that is played where no row is given: data/demo.jsonl."""
-    text = (project.ROOT / "data" / "demo.jsonl").read_text(encoding="utf-8")
-    return json.loads(text.splitlines()[0])
+def _first_problem(error: ValidationError) -> str:
+    issue = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, issue['loc']))}: {issue['msg']}"

@@ -4,7 +4,7 @@
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from http.cookies import SimpleCookie
 from itertools import takewhile
 from time import monotonic
@@ -13,8 +13,7 @@ from typing import Any
 from itsdangerous import BadSignature, Signer
 
 from gymkit.grading import Verdict
-
-Row = dict[str, Any]
+from gymkit.rows import Row
 
 
 class SessionsFull(Exception):
@@ -39,7 +38,7 @@ class Session:
     nobody asks for it again.
     """
 
-    __slots__ = ("cookie_header", "cookie_value", "id", "last_used", "lock", "row", "state")
+    __slots__ = ("cookie_header", "cookie_value", "ended", "id", "last_used", "lock", "row", "state")
 
     def __init__(self, id: str, row: Row, state: Any, cookie_value: str, cookie_header: tuple[bytes, bytes]) -> None:
         self.id = id
@@ -47,6 +46,7 @@ class Session:
         self.state = state
         self.cookie_value = cookie_value
         self.cookie_header = cookie_header
+        self.ended = False
         self.lock = asyncio.Lock()
         self.last_used = monotonic()
 
@@ -70,7 +70,7 @@ class SessionStore:
     Args:
         cookie_name: Name of the cookie.
         secret: Key of the signature. It never leaves the process.
-        start: Makes the domain's object from a row.
+        start: Makes the domain's object from a row. It may take its time; other sessions go on meanwhile.
         end: Releases what the domain's object holds. It must not raise.
         max_sessions: Beyond this many, `SessionsFull`.
         idle_seconds: A session that nobody has used for so long is ended.
@@ -82,7 +82,7 @@ class SessionStore:
         *,
         cookie_name: str,
         secret: bytes,
-        start: Callable[[Row], Any],
+        start: Callable[[Row], Awaitable[Any]],
         end: Callable[[Any], Awaitable[None]],
         max_sessions: int,
         idle_seconds: float,
@@ -96,6 +96,9 @@ class SessionStore:
         self._end = end
         self._remember = remember
         self._open: dict[str, Session] = {}
+        # Sessions whose domain object is still being made.
+        self._starting: dict[str, asyncio.Future[Session]] = {}
+        self._background: set[asyncio.Task[None]] = set()
         # In the order of their last use.
         self._by_cookie: OrderedDict[str, Session] = OrderedDict()
         self._ended: OrderedDict[str, Ended] = OrderedDict()
@@ -106,7 +109,7 @@ class SessionStore:
     @property
     def full(self) -> bool:
         """Whether as many sessions are open as may be."""
-        return len(self._open) >= self.max_sessions
+        return len(self._open) + len(self._starting) >= self.max_sessions
 
     # ------------------------------------------------------------------------------------------------- find
 
@@ -152,11 +155,12 @@ class SessionStore:
         value = self._signer.sign(session_id.encode()).decode()
         cookie: SimpleCookie = SimpleCookie()
         cookie[self.cookie_name] = value
-        cookie[self.cookie_name].update({"path": "/", "httponly": True, "samesite": "lax"})
+        for attribute, setting in (("path", "/"), ("httponly", True), ("samesite", "lax")):
+            cookie[self.cookie_name][attribute] = setting
         return value, (b"set-cookie", cookie[self.cookie_name].OutputString().encode("latin-1"))
 
-    def open(self, row: Row, session_id: str | None = None) -> Session:
-        """Begin an episode.
+    async def open(self, row: Row, session_id: str | None = None) -> Session:
+        """Begin an episode; or wait for the one of that identity, where another request has just begun it.
 
         Args:
             row: The data row that the episode is made from.
@@ -166,20 +170,54 @@ class SessionStore:
             SessionsFull: `max_sessions` are open.
             SessionClosed: the identity belongs to a session that has ended.
         """
-        if session_id is not None and session_id in self._ended:
-            raise SessionClosed(session_id)
-        if self.full:
-            raise SessionsFull(len(self._open))
         session_id = session_id or secrets.token_hex(16)
+        if session_id in self._ended:
+            raise SessionClosed(session_id)
+        begun = self._starting.get(session_id)
+        if begun is not None:
+            return await asyncio.shield(begun)
+        if self.full:
+            raise SessionsFull(self.max_sessions)
+        begun = asyncio.get_running_loop().create_future()
+        begun.add_done_callback(_retrieved)  # Mostly, nobody else waits for it.
+        self._starting[session_id] = begun
+        try:
+            session = await self._started(row, session_id)
+        except BaseException as error:
+            begun.set_exception(error if isinstance(error, Exception) else SessionClosed(session_id))
+            raise
+        finally:
+            del self._starting[session_id]
+        begun.set_result(session)
+        return session
+
+    async def _started(self, row: Row, session_id: str) -> Session:
+        state = await self._start(row)
+        if session_id in self._ended:  # closed in the meantime
+            await self._end(state)
+            raise SessionClosed(session_id)
         value, header = self.cookie_header(session_id)
         kept = {key: part for key, part in row.items() if key != "responses_create_params"}
-        session = Session(session_id, kept, self._start(row), value, header)
+        session = Session(session_id, kept, state, value, header)
         self._open[session_id] = session
         self._by_cookie[value] = session
         return session
 
-    async def close(self, session_id: str, reason: str, verdict: Verdict | None = None) -> None:
-        """End a session, if it is open, and remember that it has ended. A second call changes nothing."""
+    async def close(
+        self,
+        session_id: str,
+        reason: str,
+        verdict: Verdict | None = None,
+        after: "asyncio.Future[Any] | None" = None,
+    ) -> None:
+        """End a session, if it is open, and remember that it has ended. A second call changes nothing.
+
+        Args:
+            session_id: Its identity.
+            reason: Why it ends, in a sentence.
+            verdict: The verdict on it, if there is one.
+            after: What still works on the domain's object, which is released only then.
+        """
         session = self._open.pop(session_id, None)
         if session_id not in self._ended:
             self._ended[session_id] = Ended(reason, verdict)
@@ -187,8 +225,22 @@ class SessionStore:
                 self._ended.popitem(last=False)
         if session is not None:
             self._by_cookie.pop(session.cookie_value, None)
+            session.ended = True
             state, session.state = session.state, None
-            await self._end(state)
+            if after is None:
+                await self._end(state)
+            else:
+                self.in_background(self._end_after(after, state))
+
+    async def _end_after(self, work: "asyncio.Future[Any]", state: Any) -> None:
+        await asyncio.wait({work})
+        await self._end(state)
+
+    def in_background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let something be done that nobody waits for."""
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def close_idle(self) -> int:
         """End the sessions that nobody has used for `idle_seconds`; returns how many there were."""
@@ -205,6 +257,7 @@ class SessionStore:
             await self.close(session_id, reason)
 
 
-def same_truth(row: Mapping[str, Any], body: Mapping[str, Any]) -> bool:
-    """Whether a request for a verdict is about the row that the session was made from."""
-    return "ground_truth" not in body or body["ground_truth"] == row.get("ground_truth")
+def _retrieved(begun: "asyncio.Future[Session]") -> None:
+    """Keep asyncio from logging a failure that nobody but the request itself has waited for."""
+    if not begun.cancelled():
+        begun.exception()

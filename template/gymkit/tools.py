@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The route of a tool: arguments in, text out, one call of a session at a time, with a time limit; and its schema."""
+"""The route of a tool: arguments in, text out, one call of a session at a time, with a time limit."""
 
 import asyncio
 import functools
@@ -8,14 +8,14 @@ import logging
 from collections.abc import Callable, Collection, Coroutine
 from typing import Any, get_type_hints
 
-from fastapi import FastAPI, Request
+from fastapi import Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 from starlette.responses import Response
 from starlette.types import Receive
 
-from gymkit.http import error_body
+from gymkit.bodies import error_body
 
 log = logging.getLogger("gymkit")
 
@@ -130,7 +130,7 @@ def _guarded(endpoint: Callable[..., Any], request_name: str) -> Callable[..., C
     async def guarded(**kwargs: Any) -> Any:
         request: Request = kwargs[request_name]
         server = request.app.state.gymkit
-        session = server.session_of(request)
+        session = await server.session_for(request)
         limit = server.config.tool_seconds
         loop = asyncio.get_running_loop()
 
@@ -147,11 +147,11 @@ def _guarded(endpoint: Callable[..., Any], request_name: str) -> Callable[..., C
 
         work: asyncio.Future[Any]
         try:
-            if session.state is None:
+            if session.ended:
                 raise ToolFailed("this episode has ended.", 410)
             if is_async:
                 # An eager task runs at once, here: a tool that does not wait costs no turn of the event loop.
-                work = asyncio.Task(endpoint(**kwargs), loop=loop, eager_start=True)
+                work = asyncio.eager_task_factory(loop, endpoint(**kwargs))
             else:
                 work = loop.run_in_executor(server.threads, functools.partial(endpoint, **kwargs))
         except BaseException:
@@ -212,47 +212,3 @@ def _limited(result: Any, limit: int) -> Any:
         mark = CUT_MARK.format(left_out=len(result.output) - 2 * half)
         result = result.model_copy(update={"output": result.output[:half] + mark + result.output[-half:]})
     return result
-
-
-# ------------------------------------------------------------------------------------------------------- schemas
-
-
-def tool_schemas(app: FastAPI) -> list[dict[str, Any]]:
-    """The tools of an application as Responses API function tools: what a row's `tools` must hold.
-
-    Name, description and parameters come from the route, the docstring and the request model. `strict` is set where
-    the schema allows it: every argument required, none other admitted.
-    """
-    return [_schema(route) for route in app.routes if isinstance(route, ToolRoute) and route.is_tool]
-
-
-def _schema(route: ToolRoute) -> dict[str, Any]:
-    parameters: dict[str, Any] = {"type": "object", "properties": {}, "additionalProperties": False}
-    if route.arguments_model is not None:
-        parameters = _without_titles(route.arguments_model.model_json_schema())
-        parameters.pop("description", None)
-    parameters.setdefault("properties", {})
-    required = parameters.setdefault("required", [])
-    strict = parameters.get("additionalProperties") is False and set(required) == set(parameters["properties"])
-    return {
-        "type": "function",
-        "name": route.path[1:],
-        "description": inspect.getdoc(route.tool_endpoint) or "",
-        "parameters": parameters,
-        "strict": strict,
-    }
-
-
-def _without_titles(schema: Any) -> Any:
-    """Drop the titles that pydantic adds: they only repeat the names."""
-    if isinstance(schema, dict):
-        return {
-            key: {name: _without_titles(value) for name, value in item.items()}
-            if key in ("properties", "$defs")
-            else _without_titles(item)
-            for key, item in schema.items()
-            if key != "title"
-        }
-    if isinstance(schema, list):
-        return [_without_titles(item) for item in schema]
-    return schema

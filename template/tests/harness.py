@@ -1,26 +1,46 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """What the tests drive the environment with: clients with cookies of their own, `/verify` bodies, whole episodes."""
 
+import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
+import pytest
 import requests
 
-from gymkit import project
-from policy import play
+from gymkit.cli import load_player, load_server_class
+from gymkit.episodes import verify_request
+from gymkit.errors import CommandError
+from gymkit.items import Item
+from gymkit.pictures import take_apart
+from gymkit.rows import Row
 
-Row = dict[str, Any]
+try:
+    SERVER_CLASS = load_server_class()
+    PLAYER = load_player()
+except CommandError as error:
+    pytest.exit(str(error), returncode=1)
+
+MAX_TURNS = 500
+
+needs_tools = pytest.mark.needs_tools
 
 
 class LiveServer:
     """A served environment: its URL, the server object, and a way to get a client with a cookie jar of its own."""
 
-    def __init__(self, url: str, server: Any) -> None:
+    def __init__(self, url: str, server: Any, loop: Callable[[], asyncio.AbstractEventLoop]) -> None:
         self.url = url
         self.server = server
+        self._loop = loop
 
     def client(self) -> "Client":
         return Client(self.url)
+
+    def close_all_sessions(self) -> None:
+        closing = self.server._sessions.close_all("The test is over.")
+        asyncio.run_coroutine_threadsafe(closing, self._loop()).result(60)
 
 
 class Client(requests.Session):
@@ -45,45 +65,48 @@ class Client(requests.Session):
         """Call a tool; its text."""
         return self.post(f"/{name}", json=arguments).json()["output"]
 
-    def verdict(self, row: Row, output: list[Row] | None = None) -> Row:
+    def tools(self) -> list[Item]:
+        """The schemas of the tools."""
+        return self.get("/tools").json()
+
+    def verdict(self, row: Row, output: list[Item] | None = None) -> Row:
         """Ask for the verdict on a row, with the given output items as transcript."""
         response = self.post("/verify", json=verify_body(row, output))
         assert response.status_code == 200, response.text
         return response.json()
 
 
-def verify_body(row: Row, output: list[Row] | None = None) -> Row:
+def verify_body(row: Row, output: list[Item] | None = None) -> Row:
     """A `/verify` request: the row, and a response with the given output items."""
-    response = {
-        "id": "resp_test",
-        "created_at": 0.0,
-        "model": "test",
-        "object": "response",
-        "output": output or [],
-        "parallel_tool_calls": False,
-        "tool_choice": "auto",
-        "tools": [],
-    }
-    return {**row, "response": response}
+    body = verify_request(row, output or [], "test")
+    body["response"]["created_at"] = 0.0
+    return body
 
 
-def read_rows(split: str) -> list[Row]:
-    """The rows of data/<split>.jsonl."""
-    text = (project.ROOT / "data" / f"{split}.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def play_row(client: Client, row: Row) -> list[Row]:
+def play_row(client: Client, row: Row) -> list[Item]:
     """Play a row with policy.py after `seed`, without asking for the verdict; the transcript's items."""
-    items: list[Row] = []
-    moves = play(row)
-    try:
-        name, arguments = next(moves)
-        while True:
-            call_id = f"call_{len(items)}"
-            body = client.post(f"/{name}", json=arguments).text
-            call = {"type": "function_call", "call_id": call_id, "name": name, "arguments": json.dumps(arguments)}
-            items += [call, {"type": "function_call_output", "call_id": call_id, "output": body}]
-            name, arguments = moves.send(json.loads(body)["output"])
-    except StopIteration:
-        return items
+    policy = PLAYER.policy(row)
+    items: list[Item] = []
+    for _ in range(MAX_TURNS):
+        output = policy.next_items(items)
+        items += output
+        calls = [item for item in output if item["type"] == "function_call"]
+        for call in calls:
+            body = client.post(f"/{call['name']}", json=json.loads(call["arguments"])).text
+            answer = take_apart(body)
+            items.append({"type": "function_call_output", "call_id": call["call_id"], "output": answer.output})
+        if not calls:
+            break
+    return items
+
+
+def played(client: Client, row: Row) -> Row:
+    """Seed a row, play it with policy.py, and ask for the verdict."""
+    client.seed(row)
+    return client.verdict(row, play_row(client, row))
+
+
+def says(text: str) -> Item:
+    """An assistant's message."""
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": content}

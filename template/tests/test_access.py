@@ -12,17 +12,19 @@ from typing import Any, ClassVar
 
 import pytest
 import requests
-from harness import Client, LiveServer, Row, verify_body
+from harness import Client, LiveServer, verify_body
+from probe import ROW, ProbeServer
 
-from gymkit import limits, project
+from gymkit import project, rate_limit
 from gymkit.fixture import make_server
-from gymkit.limits import RateLimit
+from gymkit.rate_limit import RateLimit
+from gymkit.rows import Row
 from gymkit.server import CannotServe
 
 
 def test_with_an_api_key_everything_but_health_wants_it(serve: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("ENV_API_KEY", "sesame")
-    monkeypatch.setattr("gymkit.http.WRONG_KEYS_PER_SECOND", 10_000)
+    monkeypatch.setattr("gymkit.middleware.WRONG_KEYS_PER_SECOND", 10_000)
     live = serve()
     client = live.client()
     server_routes = live.server.setup_webserver().routes
@@ -40,25 +42,25 @@ def test_with_an_api_key_everything_but_health_wants_it(serve: Any, monkeypatch:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.7", "::", "example.com"])
 def test_a_server_that_runs_code_listens_beyond_loopback_only_with_a_key(monkeypatch: Any, host: str) -> None:
-    class RunsCode(project.server_class()):  # type: ignore[misc]
+    class RunsCode(ProbeServer):
         runs_code: ClassVar[bool] = True
 
     for name in ("ENV_API_KEY", "ENV_ALLOW_CODE_WITHOUT_KEY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(CannotServe, match="ENV_API_KEY"):
-        make_server(RunsCode, host=host).setup_webserver()
+        make_server(RunsCode, configured=False, host=host).setup_webserver()
     for loopback in ("127.0.0.1", "localhost", "::1"):
-        make_server(RunsCode, host=loopback).setup_webserver()
+        make_server(RunsCode, configured=False, host=loopback).setup_webserver()
     monkeypatch.setenv("ENV_ALLOW_CODE_WITHOUT_KEY", "1")
-    make_server(RunsCode, host=host).setup_webserver()
+    make_server(RunsCode, configured=False, host=host).setup_webserver()
     monkeypatch.delenv("ENV_ALLOW_CODE_WITHOUT_KEY")
     monkeypatch.setenv("ENV_API_KEY", "sesame")
-    make_server(RunsCode, host=host).setup_webserver()
+    make_server(RunsCode, configured=False, host=host).setup_webserver()
 
 
 def test_a_flood_of_wrong_keys_is_sent_away(serve: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("ENV_API_KEY", "sesame")
-    client = serve().client()
+    client = serve(ProbeServer).client()
     client.headers["Authorization"] = "Bearer guess"
     answers = [client.get("/tools") for _ in range(200)]
     assert {answer.status_code for answer in answers} == {401, 429}
@@ -69,12 +71,12 @@ def test_a_flood_of_wrong_keys_is_sent_away(serve: Any, monkeypatch: Any) -> Non
     assert client.get("/tools").status_code == 200
 
 
-def test_requests_beyond_the_limit_are_told_when_to_come_back(serve: Any, rows: list[Row], monkeypatch: Any) -> None:
+def test_requests_beyond_the_limit_are_told_when_to_come_back(serve: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("ENV_RATE_LIMIT", "5")
-    live: LiveServer = serve()
+    live: LiveServer = serve(ProbeServer)
     hasty, patient = live.client(), live.client()
-    cookie = hasty.seed(rows[0]).headers["Set-Cookie"]
-    patient.seed(rows[1])
+    cookie = hasty.seed(ROW).headers["Set-Cookie"]
+    patient.seed(ROW)
     answers = [hasty.post("/no_tool") for _ in range(50)]
     assert {answer.status_code for answer in answers} == {404, 429}
     refused = next(answer for answer in answers if answer.status_code == 429)
@@ -88,7 +90,7 @@ def test_requests_beyond_the_limit_are_told_when_to_come_back(serve: Any, rows: 
 
 def test_a_limit_holds_on_average_and_forgets_callers(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr(limits, "monotonic", lambda: now)
+    monkeypatch.setattr(rate_limit, "monotonic", lambda: now)
     limit = RateLimit(10, remember=2)
     passed = 0
     for _ in range(1000):  # for ten seconds, 100 requests each
@@ -104,8 +106,8 @@ def test_a_limit_holds_on_average_and_forgets_callers(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("value", ["0", "-1", "many", "nan", "inf"])
 def test_a_limit_is_a_positive_number(value: str, monkeypatch: Any) -> None:
     monkeypatch.setenv("ENV_RATE_LIMIT", value)
-    with pytest.raises(SystemExit, match=f"^ENV_RATE_LIMIT='{value}' is no positive number"):
-        make_server(project.server_class()).setup_webserver()
+    with pytest.raises(CannotServe, match=f"^ENV_RATE_LIMIT='{value}' is no positive number"):
+        make_server(ProbeServer).setup_webserver()
 
 
 def test_a_wrong_limit_is_one_clear_line() -> None:
@@ -131,10 +133,10 @@ def test_pages_of_other_origins_get_in_only_where_named(serve: Any, monkeypatch:
         name = "Access-Control-Allow-Origin"
         return preflight.headers.get(name), plain.headers.get(name)
 
-    client: Client = serve().client()
+    client: Client = serve(ProbeServer).client()
     assert answers("https://page.example") == (None, None)
     monkeypatch.setenv("ENV_CORS_ORIGINS", "https://page.example")
-    client = serve().client()
+    client = serve(ProbeServer).client()
     assert answers("https://page.example") == ("https://page.example", "https://page.example")
     assert answers("https://other.example") == (None, None)
 
@@ -153,11 +155,9 @@ def test_pages_of_other_origins_get_in_only_where_named(serve: Any, monkeypatch:
         ({"Origin": "http://evil.example", "Host": "evil.example", "Sec-Fetch-Site": "same-origin"}, 403),
     ],
 )
-def test_a_page_of_another_site_cannot_call_a_tool(
-    live: LiveServer, monkeypatch: Any, headers: dict[str, str], status: int
-) -> None:
-    sent = {name: value.replace("{url}", live.url) for name, value in headers.items()}
-    assert live.client().post("/no_tool", data=b"{}", headers=sent).status_code == status
+def test_a_page_of_another_site_cannot_call_a_tool(probe: LiveServer, headers: dict[str, str], status: int) -> None:
+    sent = {name: value.replace("{url}", probe.url) for name, value in headers.items()}
+    assert probe.client().post("/no_tool", data=b"{}", headers=sent).status_code == status
 
 
 def test_the_log_names_no_secret(tmp_path: Path, rows: list[Row]) -> None:

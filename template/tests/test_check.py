@@ -1,10 +1,7 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""check.py: it passes this environment, and fails one in which something that others rely on is broken."""
+"""`gymkit check`: it passes this environment, and fails one in which something that others rely on is broken."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -12,28 +9,21 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from harness import LiveServer, Row
+from harness import PLAYER, LiveServer, needs_tools
 
-from check import run_checks
-from gymkit import project
+from gymkit.check import run_checks
 from gymkit.grading import Verdict
+from gymkit.rows import data_path, demo_row
 from gymkit.server import EnvironmentServer
 from gymkit.sessions import SessionStore
 
-DEMO = project.ROOT / "data" / "demo.jsonl"
+DEMO = data_path("demo")
+EXPECTED = PLAYER.expected_reward(demo_row())
 
 
-def test_it_passes_this_environment(live: LiveServer) -> None:
-    done = subprocess.run(
-        [sys.executable, "check.py", live.url],
-        cwd=project.ROOT,
-        env={key: value for key, value in os.environ.items() if key != "ENV_API_KEY"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "0 failed" in done.stdout
+def test_it_passes_this_environment(live: LiveServer, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_checks(live.url, DEMO, PLAYER, 10) == 0
+    assert "0 failed" in capsys.readouterr().out
     assert len(live.server._sessions) == 0
 
 
@@ -56,7 +46,7 @@ def close_that_does_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def verdict_of(reward: float) -> Callable[[pytest.MonkeyPatch], None]:
     def change(monkeypatch: pytest.MonkeyPatch) -> None:
-        async def verdict(self: EnvironmentServer, request: Any, body: Any) -> Verdict:
+        async def verdict(self: EnvironmentServer, request: Any, body: Any, response: Any) -> Verdict:
             return Verdict(reward)
 
         monkeypatch.setattr(EnvironmentServer, "_verdict", verdict)
@@ -73,8 +63,8 @@ def open_to_other_origins(monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (cookie_without_flags, "its cookie is HttpOnly"),
         (close_that_does_nothing, "a session ends once, and for good"),
-        (verdict_of(0.0), "policy.py gets the whole reward"),
-        (verdict_of(1.0), "a policy that does nothing gets none"),
+        (verdict_of(EXPECTED - 1), "policy.py earns what it says"),
+        (verdict_of(EXPECTED), "a policy that does nothing earns less"),
         (open_to_other_origins, "it lets in whom it should"),
     ],
 )
@@ -86,19 +76,20 @@ def test_it_fails_a_broken_one(
     failing: str,
 ) -> None:
     change(monkeypatch)
-    assert run_checks(serve().url, DEMO, 10) > 0
+    assert run_checks(serve().url, DEMO, PLAYER, 10) > 0
     assert any("FAIL" in line and failing[:20] in line for line in capsys.readouterr().out.splitlines())
 
 
-def test_it_fails_rows_with_other_tools(live: LiveServer, rows: list[Row], tmp_path: Path) -> None:
-    stale = json.loads(DEMO.read_text(encoding="utf-8").splitlines()[0])
+@needs_tools
+def test_it_fails_rows_with_other_tools(live: LiveServer, tmp_path: Path) -> None:
+    stale = json.loads(json.dumps(demo_row()))
     stale["responses_create_params"]["tools"][0]["description"] = "As it was once."
     data = tmp_path / "stale.jsonl"
     data.write_text(json.dumps(stale))
-    assert run_checks(live.url, data, 10) == 1
+    assert run_checks(live.url, data, PLAYER, 10) == 1
 
 
-def test_it_waits_for_a_space_that_wakes(live: LiveServer) -> None:
+def test_it_waits_for_a_space_that_wakes(live: LiveServer, capsys: pytest.CaptureFixture[str]) -> None:
     """The first answers are those of the proxy in front of a sleeping Space."""
     left = 2
 
@@ -120,16 +111,10 @@ def test_it_waits_for_a_space_that_wakes(live: LiveServer) -> None:
     proxy = ThreadingHTTPServer(("127.0.0.1", 0), Waking)
     Thread(target=proxy.serve_forever, daemon=True).start()
     try:
-        url = f"http://127.0.0.1:{proxy.server_port}"
-        done = subprocess.run(
-            [sys.executable, "check.py", url, "--wait", "30"],
-            cwd=project.ROOT,
-            capture_output=True,
-            text=True,
-            timeout=300,
-        )
+        run_checks(f"http://127.0.0.1:{proxy.server_port}", DEMO, PLAYER, 5)
     finally:
         proxy.shutdown()
         proxy.server_close()
-    assert "is asleep or full (503); waiting for it" in done.stdout.replace("\n", " ")
-    assert "policy.py gets the whole reward" in done.stdout
+    output = capsys.readouterr().out
+    assert "is asleep or full (503); waiting for it" in output.replace("\n", " ")
+    assert "policy.py earns what it says" in output

@@ -14,10 +14,13 @@ from typing import Any, Literal
 import pytest
 import requests
 from fastapi import FastAPI, Request
-from harness import Client, LiveServer, Row, play_row, read_rows, verify_body
+from harness import Client, LiveServer, verify_body
+from probe import ROW, Log, ProbeServer
 from pydantic import BaseModel, Field
 
 from gymkit import project
+from gymkit.answers import Response, final_answer
+from gymkit.rows import Row, demo_row
 from gymkit.server import EnvironmentServer
 from gymkit.tools import ToolRequest
 
@@ -101,11 +104,11 @@ def test_browsers_get_the_page(client: Client, accept: str) -> None:
 # ------------------------------------------------------------------------------------------------- what stands in it
 
 
-def test_it_shows_the_task_and_the_tools(client: Client) -> None:
+def test_it_shows_the_task_and_the_tools(live: LiveServer, client: Client) -> None:
     html = html_of(client)
     page = Page(html)
     text = page.texts["content"]
-    for prompt in prompt_texts(read_rows("demo")[0]):
+    for prompt in prompt_texts(demo_row()):
         assert prompt in text
     for tool in client.get("/tools").json():
         assert tool["description"] in text
@@ -115,11 +118,12 @@ def test_it_shows_the_task_and_the_tools(client: Client) -> None:
     labelled = {attributes["for"] for tag, attributes in page.elements if tag == "label"}
     controls = {a["id"] for tag, a in page.elements if tag in ("input", "textarea", "select")}
     assert controls == labelled
+    assert ("answer" in controls) == live.server.grades_text
 
 
 def test_the_answer_of_the_demo_row_does_not_stand_in_it(client: Client, monkeypatch: Any) -> None:
-    hidden = {"ground_truth": [{"expected_output": "the-answer"}], "own_field": "the-answer"}
-    monkeypatch.setattr("gymkit.server.demo_row", lambda: read_rows("demo")[0] | hidden)
+    hidden = demo_row() | {"ground_truth": [{"expected_output": "the-answer"}], "own_field": "the-answer"}
+    monkeypatch.setattr("gymkit.rows.demo_row", lambda: hidden)
     html = html_of(client)
     assert "the-answer" not in html
     assert "ground_truth" not in html
@@ -176,31 +180,33 @@ class Everything(ToolRequest):
     either: int | str = Field(description="Either.")
 
 
-def make_form_server() -> type:
+class FormServer(ProbeServer):
     """A server with a tool that takes every kind of argument, and one that takes none."""
-    base = project.server_class()
 
-    class FormServer(base):  # type: ignore[misc, valid-type]
-        def setup_webserver(self) -> FastAPI:
-            app = EnvironmentServer.setup_webserver(self)
-            app.post("/everything")(self.everything)
-            app.post("/nothing")(self.nothing)
-            return app
+    def setup_webserver(self) -> FastAPI:
+        app = EnvironmentServer.setup_webserver(self)
+        app.post("/everything")(self.everything)
+        app.post("/nothing")(self.nothing)
+        return app
 
-        async def everything(self, body: Everything, request: Request) -> str:
-            """Say the arguments again. <script>alert(1)</script>"""
-            self.episode(request)
-            return body.model_dump_json()
+    def everything(self, body: Everything, request: Request) -> str:
+        """Say the arguments again. <script>alert(1)</script>"""
+        self.episode(request)
+        return body.model_dump_json()
 
-        async def nothing(self, request: Request) -> str:
-            """Take no arguments."""
-            return "done"
 
-    return FormServer
+class SpokenServer(ProbeServer):
+    """A server without tools, which grades what is said."""
+
+    def setup_webserver(self) -> FastAPI:
+        return EnvironmentServer.setup_webserver(self)
+
+    def grade(self, episode: Log, row: Row, response: Response) -> float:
+        return float(final_answer(response) == "Your answer")
 
 
 def test_a_form_has_a_control_for_every_kind_of_argument(serve: Any) -> None:
-    live = serve(make_form_server())
+    live = serve(FormServer)
     html = html_of(live.client())
     assert "<script>alert" not in html
     page = Page(html)
@@ -239,11 +245,14 @@ def test_a_form_has_a_control_for_every_kind_of_argument(serve: Any) -> None:
 # --------------------------------------------------------------------------------------------------------- snippets
 
 
-@pytest.mark.parametrize("key", ["", "sesame"], ids=["open", "with_key"])
-@pytest.mark.parametrize("kind", ["sample", "every_kind"])
-def test_the_snippets_work_when_pasted(serve: Any, tmp_path: Path, monkeypatch: Any, key: str, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("server_class", "key", "reward"), [(FormServer, "", 1), (FormServer, "sesame", 1), (SpokenServer, "", 1)]
+)
+def test_the_snippets_work_when_pasted(
+    serve: Any, tmp_path: Path, monkeypatch: Any, server_class: type, key: str, reward: float
+) -> None:
     monkeypatch.setenv("ENV_API_KEY", key)
-    live = serve(make_form_server() if kind == "every_kind" else None)
+    live = serve(server_class)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     page = Page(html_of(live.client(), **headers))
     (tmp_path / "snippet.py").write_text(page.texts["python"])
@@ -251,10 +260,17 @@ def test_the_snippets_work_when_pasted(serve: Any, tmp_path: Path, monkeypatch: 
     for command in ([sys.executable, "snippet.py"], ["bash", "-e", "snippet.sh"]):
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
-        assert re.search(r'Reward: 0\.0|"reward": ?0\.0', done.stdout), done.stdout
+        assert re.search(rf'Reward: {reward}|"reward": ?{reward}', done.stdout), done.stdout
         assert "called wrongly" not in done.stdout
         assert len(live.server._sessions) == 0
     assert key not in page.texts["content"] or not key
+
+
+def test_the_snippets_of_this_environment_can_be_run(live: LiveServer, tmp_path: Path) -> None:
+    (tmp_path / "snippet.py").write_text(Page(html_of(live.client())).texts["python"])
+    done = subprocess.run([sys.executable, "snippet.py"], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "Reward: " in done.stdout
 
 
 # ------------------------------------------------------------------------------------------------------ the API key
@@ -281,6 +297,9 @@ def test_with_an_api_key_the_page_asks_for_it_and_says_nothing_else(serve: Any, 
 # ------------------------------------------------------------------------------------------------ the session token
 
 
+OTHER = {**ROW, "reward": 0.25}
+
+
 def seeded_token(client: Client, row: Row, token: str = "") -> str:
     response = client.post("/seed_session", json=row, headers={TOKEN: token})
     assert response.status_code == 200
@@ -288,68 +307,66 @@ def seeded_token(client: Client, row: Row, token: str = "") -> str:
     return response.headers[TOKEN]
 
 
-def test_a_token_stands_for_the_session(live: LiveServer, rows: list[Row]) -> None:
-    client = live.client()
-    client.headers[TOKEN] = seeded_token(client, rows[0])
-    items = play_row(client, rows[0])
-    response = client.post("/verify", json=verify_body(rows[0], items))
+def test_a_token_stands_for_the_session(probe: LiveServer) -> None:
+    client = probe.client()
+    client.headers[TOKEN] = seeded_token(client, ROW)
+    response = client.post("/verify", json=verify_body(ROW))
     assert response.json()["reward"] == 1.0
     assert response.headers[TOKEN] == client.headers[TOKEN]
-    assert client.verdict(rows[0], items) == response.json()
+    assert client.verdict(ROW) == response.json()
     assert not client.cookies
 
 
-def test_two_tokens_are_two_sessions(live: LiveServer, rows: list[Row]) -> None:
-    client = live.client()
-    tokens = [seeded_token(client, row) for row in rows[:2]]
-    assert len(live.server._sessions) == 2
-    for token, row in zip(tokens, rows, strict=False):
+def test_two_tokens_are_two_sessions(probe: LiveServer) -> None:
+    client = probe.client()
+    tokens = [seeded_token(client, row) for row in (ROW, OTHER)]
+    assert len(probe.server._sessions) == 2
+    for token, row in zip(tokens, (ROW, OTHER), strict=True):
         client.headers[TOKEN] = token
-        assert client.verdict(row, play_row(client, row))["reward"] == 1.0
+        assert client.verdict(row)["reward"] == row.get("reward", 1.0)
 
 
-def test_a_seed_with_a_token_ends_its_session(live: LiveServer, rows: list[Row]) -> None:
-    client = live.client()
-    first = seeded_token(client, rows[0])
-    assert seeded_token(client, rows[1], first) != first
-    assert len(live.server._sessions) == 1
+def test_a_seed_with_a_token_ends_its_session(probe: LiveServer) -> None:
+    client = probe.client()
+    first = seeded_token(client, ROW)
+    assert seeded_token(client, OTHER, first) != first
+    assert len(probe.server._sessions) == 1
 
 
-def test_the_token_goes_before_the_cookie(live: LiveServer, rows: list[Row]) -> None:
-    client = live.client()
-    client.seed(rows[0])
-    token = seeded_token(client, rows[1])  # An empty one: no session yet, whatever the cookie says.
-    assert len(live.server._sessions) == 2
-    items = play_row(client, rows[0])
-    by_token = client.post("/verify", json=verify_body(rows[1]), headers={TOKEN: token}).json()
-    assert (by_token["reward"], by_token["mask_sample"]) == (0.0, False)
-    assert client.verdict(rows[0], items)["reward"] == 1.0
+def test_the_token_goes_before_the_cookie(probe: LiveServer) -> None:
+    client = probe.client()
+    client.seed(ROW)
+    token = seeded_token(client, OTHER)  # An empty one: no session yet, whatever the cookie says.
+    assert len(probe.server._sessions) == 2
+    by_token = client.post("/verify", json=verify_body(OTHER), headers={TOKEN: token}).json()
+    assert (by_token["reward"], by_token["mask_sample"]) == (0.25, False)
+    assert client.verdict(ROW)["reward"] == 1.0
 
 
 @pytest.mark.parametrize("token", ["forged", "forged.signature", "a" * 5000])
-def test_a_forged_token_is_a_forged_cookie(live: LiveServer, rows: list[Row], token: str) -> None:
-    client = live.client()
-    response = client.post("/verify", json=verify_body(rows[0]), headers={TOKEN: token})
+def test_a_forged_token_is_a_forged_cookie(probe: LiveServer, token: str) -> None:
+    client = probe.client()
+    response = client.post("/verify", json=verify_body(ROW), headers={TOKEN: token})
     assert (response.json()["reward"], response.json()["failure_kind"]) == (0.0, "session_lost")
     assert TOKEN not in response.headers
-    tool = client.get("/tools").json()[0]["name"]
-    assert client.post(f"/{tool}", json={}, headers={TOKEN: token}).status_code in (410, 422)
+    assert client.post("/count", json={}, headers={TOKEN: token}).status_code == 410
 
 
-def test_a_token_is_not_given_unless_it_is_asked_for(client: Client, rows: list[Row]) -> None:
-    assert TOKEN not in client.seed(rows[0]).headers
+def test_a_token_is_not_given_unless_it_is_asked_for(probe: LiveServer) -> None:
+    client = probe.client()
+    assert TOKEN not in client.seed(ROW).headers
     assert TOKEN not in client.get("/tools").headers
     assert TOKEN not in client.post("/close_session").headers
 
 
-def test_other_sites_cannot_send_a_token_or_read_an_answer(live: LiveServer) -> None:
+def test_other_sites_cannot_send_a_token_or_read_an_answer(probe: LiveServer) -> None:
     """A page of another site has to ask first whether it may send the header: CORS is closed."""
     headers = {"Origin": "https://example.com"}
     asked = headers | {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": TOKEN.lower()}
     answers = [
-        requests.options(f"{live.url}/seed_session", headers=asked, timeout=10),
-        requests.post(f"{live.url}/seed_session", headers=headers, timeout=10),
-        requests.get(live.url, headers=headers | BROWSER, timeout=10),
+        requests.options(f"{probe.url}/seed_session", headers=asked, timeout=10),
+        requests.post(f"{probe.url}/seed_session", headers=headers, timeout=10),
+        requests.get(probe.url, headers=headers | BROWSER, timeout=10),
     ]
     assert not answers[0].ok
     for answer in answers:

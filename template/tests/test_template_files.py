@@ -16,15 +16,17 @@ def test_the_templates_files_are_as_the_template_has_them() -> None:
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     own = set(pyproject.get("tool", {}).get("gymkit", {}).get("own", []))
     edited, missing = [], []
-    for line in (ROOT / "gymkit" / "template_files.sha256").read_text(encoding="utf-8").splitlines():
-        digest, name = line.split("  ")
-        path = ROOT / name
-        if name in own:
-            continue
-        if not path.is_file():
-            missing.append(name)
-        elif hashlib.sha256(path.read_bytes()).hexdigest() != digest:
-            edited.append(name)
+    lists = sorted((ROOT / "gymkit" / "template_files").glob("*.sha256"))
+    assert lists
+    for line in "".join(path.read_text(encoding="utf-8") for path in lists).splitlines():
+        digest, pattern = line.split("  ")
+        found = list(ROOT.glob(pattern))
+        for path in found:
+            name = path.relative_to(ROOT).as_posix()
+            if name not in own and hashlib.sha256(path.read_bytes()).hexdigest() != digest:
+                edited.append(name)
+        if not found and pattern not in own:
+            missing.append(pattern)
     assert not edited and not missing, f"edited: {', '.join(edited) or 'none'}; missing: {', '.join(missing) or 'none'}"
 
 

@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The door through which NeMo Gym finds the environment's server.py: it runs resources_servers/<name>/<entrypoint>."""
+"""The entry point by which NeMo Gym finds the environment: it runs resources_servers/<name>/<entrypoint>."""
 
 import sys
 from pathlib import Path
@@ -8,11 +8,12 @@ ROOT = Path(__file__).resolve().parents[2]
 # In front of this folder, whose server.py is this file.
 sys.path.insert(0, str(ROOT))
 
-from gymkit.project import server_class  # noqa: E402
+from gymkit.cli import load_server, load_server_class  # noqa: E402
 from gymkit.serve import run  # noqa: E402
-from server import VERIFIER_FIXTURE  # noqa: E402
+
+VERIFIER_FIXTURE = load_server().VERIFIER_FIXTURE
 
 __all__ = ["VERIFIER_FIXTURE"]
 
 if __name__ == "__main__":
-    run(server_class())
+    run(load_server_class())

@@ -51,7 +51,9 @@ def locked() -> HTMLResponse:
     return _response("API key", "", status=401)
 
 
-def page(tools: list[dict[str, Any]], row: Mapping[str, Any], url: str, *, with_key: bool) -> HTMLResponse:
+def page(
+    tools: list[dict[str, Any]], row: Mapping[str, Any], url: str, *, with_key: bool, with_answer: bool
+) -> HTMLResponse:
     """The page of the environment.
 
     Args:
@@ -59,19 +61,21 @@ def page(tools: list[dict[str, Any]], row: Mapping[str, Any], url: str, *, with_
         row: The demo row. What its agent gets to see is shown, nothing else.
         url: Where the environment is reached, for the snippets. The script puts in what the browser knows better.
         with_key: Whether callers need the API key.
+        with_answer: Whether what the player says matters to the grade: then there is a form for it.
     """
     _, settings = project.resources_server_instance()
     title = project.environment_name().replace("_", " ").title()
     params = row["responses_create_params"]
     task = {"task_id": row.get("task_id"), "responses_create_params": {**params, "tools": tools}}
-    content = Template(_file("page_content.html")).substitute(
+    content = Template(_file("content.html")).substitute(
         title=escape(title),
         description=escape(settings.get("description") or ""),
         prompt="".join(_messages(params["input"])),
-        tools="".join(map(_tool, tools, _open_or_not(len(tools)))),
+        tools="".join(map(_tool, tools, _open_or_not(len(tools)))) + (_ANSWER_FORM if with_answer else ""),
+        heading="Tools" if tools else "Answer",
         key_hint=" The key is read from the variable <code>ENV_API_KEY</code>." if with_key else "",
-        curl=escape(_curl(url, tools, with_key)),
-        python=escape(_python(url, tools, with_key)),
+        curl=escape(_curl(url, tools, with_key, with_answer)),
+        python=escape(_python(url, tools, with_key, with_answer)),
         url=escape(url),
         # No `<` in it can end the script element.
         task=json.dumps(task).replace("<", "\\u003c"),
@@ -167,6 +171,17 @@ def _tool(tool: Mapping[str, Any], attributes: str) -> str:
 <pre tabindex="0">{escape(json.dumps(tool, indent=2, ensure_ascii=False))}</pre>
 </details>
 </details>
+"""
+
+
+_ANSWER_FORM = """<form id="answer-form">
+<div class="field">
+<label for="answer">Say something <span class="type">what the model would say</span></label>
+<textarea id="answer" rows="2" aria-describedby="answer-hint" required></textarea>
+<p class="hint" id="answer-hint">The last thing that you say is the answer that is graded.</p>
+</div>
+<button class="primary">Say it</button>
+</form>
 """
 
 
@@ -271,47 +286,59 @@ def _type(schema: Schema, root: Schema) -> str:
 
 
 # -------------------------------------------------------------------------------------------------------- snippets
-# `/verify` wants a model's response. An empty one will do: the server grades its own state.
+# `/verify` wants a model's response: an empty one where the server grades its own state, else one with an answer.
 
 
-def _curl(url: str, tools: list[dict[str, Any]], with_key: bool) -> str:
+def _curl(url: str, tools: list[dict[str, Any]], with_key: bool, with_answer: bool) -> str:
     key = ' \\\n  -H "Authorization: Bearer $ENV_API_KEY"' if with_key else ""
-    name, arguments = _example_call(tools)
-    return f"""curl -c cookies.txt -X POST {url}/seed_session{key}
-
-curl -b cookies.txt {url}/{name}{key} \\
-  -d {shlex.quote(json.dumps(arguments, ensure_ascii=False))}
-
-curl -b cookies.txt {url}/verify{key} \\
+    commands = [f"curl -c cookies.txt -X POST {url}/seed_session{key}"]
+    if tools:
+        name, arguments = _example_call(tools)
+        data = shlex.quote(json.dumps(arguments, ensure_ascii=False))
+        commands.append(f"curl -b cookies.txt {url}/{name}{key} \\\n  -d {data}")
+    output = json.dumps(_output(with_answer), indent=1).replace("\n", "\n" + " " * 20)
+    commands.append(f"""curl -b cookies.txt {url}/verify{key} \\
   -d '{{"responses_create_params": {{"input": []}},
        "response": {{"id": "r1", "created_at": 0, "model": "me",
-                    "object": "response", "output": [],
+                    "object": "response", "output": {output},
                     "tools": [], "tool_choice": "auto",
                     "parallel_tool_calls": false}}}}'
-"""
+""")
+    return "\n\n".join(commands)
 
 
-def _python(url: str, tools: list[dict[str, Any]], with_key: bool) -> str:
+def _python(url: str, tools: list[dict[str, Any]], with_key: bool, with_answer: bool) -> str:
     imports = "import os\n\nimport requests" if with_key else "import requests"
     key = 'session.headers["Authorization"] = f"Bearer {os.environ[\'ENV_API_KEY\']}"\n' if with_key else ""
-    name, arguments = _example_call(tools)
+    call = ""
+    if tools:
+        name, arguments = _example_call(tools)
+        call = f"""arguments = {_literal(arguments)}
+answer = session.post(f"{{url}}/{name}", json=arguments)
+print(answer.json())
+
+"""
+    output = json.dumps(_output(with_answer), indent=1).replace("\n", "\n" + " " * 12)
     return f"""{imports}
 
 url = "{url}"
 session = requests.Session()  # it keeps the episode's cookie
 {key}session.post(f"{{url}}/seed_session").raise_for_status()
 
-arguments = {_literal(arguments)}
-answer = session.post(f"{{url}}/{name}", json=arguments)
-print(answer.json()["output"])
-
-response = {{"id": "r1", "created_at": 0, "model": "me",
-            "object": "response", "output": [], "tools": [],
+{call}response = {{"id": "r1", "created_at": 0, "model": "me",
+            "object": "response", "output": {output}, "tools": [],
             "tool_choice": "auto", "parallel_tool_calls": False}}
 body = {{"responses_create_params": {{"input": []}}, "response": response}}
 verdict = session.post(f"{{url}}/verify", json=body)
 print("Reward:", verdict.json()["reward"])
 """
+
+
+def _output(with_answer: bool) -> list[dict[str, Any]]:
+    """The output of the snippets' response: one message, where what is said is graded."""
+    text = {"type": "output_text", "text": "Your answer", "annotations": []}
+    said = {"type": "message", "id": "m1", "role": "assistant", "status": "completed", "content": [text]}
+    return [said] if with_answer else []
 
 
 def _literal(value: Any) -> str:
@@ -325,8 +352,6 @@ def _literal(value: Any) -> str:
 
 def _example_call(tools: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
     """The first tool, with the arguments that it must have."""
-    if not tools:
-        return "your_tool", {}
     parameters = tools[0]["parameters"]
     properties = parameters["properties"]
     return tools[0]["name"], {key: _example(properties[key], parameters) for key in parameters.get("required", [])}

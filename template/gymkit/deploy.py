@@ -1,19 +1,12 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Put this environment on a Hugging Face Space: create or update it, wait until it answers, and check it.
+"""`gymkit deploy`: put the environment on a Hugging Face Space: create or update it, wait until it answers, check it.
 
-    uv run python deploy.py --dry-run                 what would be uploaded; needs no token
-    uv run python deploy.py                           to the Space <you>/<environment>, public
-    uv run python deploy.py --space ORG/NAME --private --secret ENV_API_KEY
-
-The token is that of `hf auth login`, or HF_TOKEN. Answers stay here: of data/ only the public demo row is uploaded, and
-neither tests/ nor policy.py, unless you say --with-answers.
+The token is that of `hf auth login`, or HF_TOKEN. Answers stay here: what .dockerignore names does not go there.
 """
 
 import argparse
-import json
 import os
 import re
-import sys
 import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -26,13 +19,16 @@ from huggingface_hub.hf_api import SpaceInfo
 from pathspec import GitIgnoreSpec
 from rich.markup import escape
 
-from check import run_checks
-from gymkit.project import ROOT, environment_name, server_class
-from rollout import RolloutError, console
+from gymkit.check import run_checks
+from gymkit.errors import CommandError
+from gymkit.players import Player
+from gymkit.project import ROOT, environment_name
+from gymkit.rows import data_path, read_rows
+from gymkit.terminal import console
 
 DEMO_ROW = "data/demo.jsonl"
-TELLS_ANSWERS = ("data/", "tests/", "tasks.py", "policy.py", "make_data.py")
-"""What is needed to make, solve and test tasks, and not to serve them."""
+TELLS_ANSWERS = ("/data/*", "!/data/demo.jsonl", "/tasks.py", "/policy.py", "/tests")
+"""Lines of .dockerignore: what is needed to make, solve and test tasks, and not to serve them."""
 DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv", ".txt", ".yaml", ".yml"}
 
 FAILED_STAGES = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "NO_APP_FILE"}
@@ -40,7 +36,7 @@ STOPPED_STAGES = {"PAUSED", "STOPPED", "DELETING"}
 LOG_LINES = 25
 
 
-class DeployError(Exception):
+class DeployError(CommandError):
     """The deploy cannot go on; the message is for the person who started it, and says what has been done so far."""
 
 
@@ -54,8 +50,13 @@ def files_to_upload(with_answers: bool) -> list[str]:
         DeployError: a file among them holds answers that must stay hidden.
     """
     rules = [line for name in (".gitignore", ".dockerignore") for line in (ROOT / name).read_text().splitlines()]
+    missing = [rule for rule in TELLS_ANSWERS if rule not in rules]
+    if missing:
+        raise DeployError(
+            f".dockerignore lacks the line {missing[0]}, which keeps answers at home. Nothing was uploaded."
+        )
     if with_answers:
-        rules = [rule for rule in rules if rule != "tests"]
+        rules = [rule for rule in rules if rule not in TELLS_ANSWERS]
     ignored = GitIgnoreSpec.from_lines([*rules, ".git", ".venv"])
     files = []
     for folder, folders, names in os.walk(ROOT):
@@ -65,7 +66,6 @@ def files_to_upload(with_answers: bool) -> list[str]:
     files.sort()
     if with_answers:
         return files
-    files = [name for name in files if name == DEMO_ROW or not name.startswith(TELLS_ANSWERS)]
     hidden = _hidden_answers()
     for name in files:
         if name != DEMO_ROW and Path(name).suffix in DATA_SUFFIXES:
@@ -81,11 +81,11 @@ def files_to_upload(with_answers: bool) -> list[str]:
 
 def _hidden_answers() -> list[str]:
     """Texts that give away a file with rows of data/: their ground truth, and the names of their tasks."""
-    demo = (ROOT / DEMO_ROW).read_text(encoding="utf-8")
+    demo = data_path("demo").read_text(encoding="utf-8")
     names = []
     for path in sorted((ROOT / "data").glob("*.jsonl")):
-        for line in path.read_text(encoding="utf-8").splitlines():
-            name = str(json.loads(line).get("task_id", ""))
+        for row in read_rows(path):
+            name = str(row.get("task_id", ""))
             if len(name) >= 4 and name not in demo:
                 names.append(name)
     return ['"ground_truth"', *names]
@@ -103,12 +103,12 @@ def check_port() -> None:
         )
 
 
-def refuse_strangers(secrets: Collection[str]) -> None:
+def refuse_strangers(server_class: type, secrets: Collection[str]) -> None:
     """A server that runs its callers' code would not start on a Space without one of two variables."""
-    if server_class().runs_code and not {"ENV_API_KEY", "ENV_ALLOW_CODE_WITHOUT_KEY"} & set(secrets):
+    if server_class.runs_code and not {"ENV_API_KEY", "ENV_ALLOW_CODE_WITHOUT_KEY"} & set(secrets):
         raise DeployError(
             "This environment runs its callers' code, and will not do so for strangers: set ENV_API_KEY here, and say "
-            "--secret ENV_API_KEY. (On a private Space, which has a door of its own: ENV_ALLOW_CODE_WITHOUT_KEY=1.) "
+            "--secret ENV_API_KEY. (On a private Space, which lets in only its owner: ENV_ALLOW_CODE_WITHOUT_KEY=1.) "
             "Nothing was changed."
         )
 
@@ -119,7 +119,8 @@ def refuse_strangers(secrets: Collection[str]) -> None:
 class Deploy:
     """One deploy to one Space. `done` says, at any moment, what has been changed there."""
 
-    def __init__(self, api: HfApi, space: str, private: bool) -> None:
+    def __init__(self, server_class: type, api: HfApi, space: str, private: bool) -> None:
+        self.server_class = server_class
         self.api = api
         self.space = space
         self.private = private
@@ -130,7 +131,7 @@ class Deploy:
         try:
             info = self.api.space_info(self.space)
         except RepositoryNotFoundError:
-            refuse_strangers(secrets)
+            refuse_strangers(self.server_class, secrets)
             self.api.create_repo(self.space, repo_type="space", space_sdk="docker", private=self.private)
             self.done = f"The Space {self.space} was created, and is empty."
             console.print(f"Created the Space {self.space} ({'private' if self.private else 'public'})")
@@ -223,14 +224,15 @@ def reason_of(error: HfHubHTTPError) -> str:
 # ------------------------------------------------------------------------------------------------------------- main
 
 
-def arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--space", help="OWNER/NAME, or a name of yours (default: the environment's)")
     parser.add_argument("--private", action="store_true", help="when the Space is created: only you can reach it")
     parser.add_argument(
         "--secret", action="append", default=[], metavar="NAME", help="pass on this variable as a secret"
     )
-    parser.add_argument("--with-answers", action="store_true", help="upload data/, tests/ and policy.py as well")
+    parser.add_argument(
+        "--with-answers", action="store_true", help="upload data/, tests/, tasks.py and policy.py as well"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded, and upload nothing")
     parser.add_argument(
         "--force", action="store_true", help="even if the Space holds something else, or is being built"
@@ -238,7 +240,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--timeout", type=float, default=1800, help="seconds to wait for the Space (default: %(default)s)"
     )
-    return parser.parse_args()
 
 
 def show(files: Iterable[str]) -> None:
@@ -258,15 +259,19 @@ def secrets_from_environ(names: Iterable[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in names}
 
 
-def main() -> int:
-    options = arguments()
+def run(options: argparse.Namespace, server_class: type, player: Player) -> int:
+    """Deploy; the exit status.
+
+    Raises:
+        DeployError: it cannot go on.
+    """
     check_port()
     files = files_to_upload(options.with_answers)
     if options.dry_run:
         console.print(f"To the Space {options.space or f'<you>/{default_name()}'} would go:")
         show(files)
         if not options.with_answers:
-            console.print("Not among them: the answers (data/ but for the demo row, tests/, policy.py, make_data.py).")
+            console.print("Not among them: the answers (data/ but for the demo row, tests/, tasks.py, policy.py).")
         return 0
     secrets = secrets_from_environ(options.secret)
     token = get_token()
@@ -277,7 +282,7 @@ def main() -> int:
     deploy = None
     try:
         user = api.whoami()["name"]
-        deploy = Deploy(api, name if "/" in name else f"{user}/{name}", options.private)
+        deploy = Deploy(server_class, api, name if "/" in name else f"{user}/{name}", options.private)
         info = deploy.prepare(secrets, options.force)
         for key, value in secrets.items():
             api.add_space_secret(deploy.space, key, value)
@@ -295,7 +300,7 @@ def main() -> int:
     if info.private:
         # The Hub lets in who bears the owner's token; the environment itself has no key then.
         os.environ.setdefault("ENV_API_KEY", token)
-    failed = run_checks(url, ROOT / DEMO_ROW, wait_seconds=300)
+    failed = run_checks(url, ROOT / DEMO_ROW, player, wait_seconds=300)
     console.print(f"[bold]{url}[/bold]  (settings, logs: {api.endpoint}/spaces/{deploy.space})")
     return 1 if failed else 0
 
@@ -303,13 +308,3 @@ def main() -> int:
 def default_name() -> str:
     """The environment's name, as the Hub likes names."""
     return environment_name().strip("_").replace("_", "-")
-
-
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except (DeployError, RolloutError) as error:
-        console.print(f"[red]{escape(str(error))}[/red]")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)

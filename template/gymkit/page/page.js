@@ -151,23 +151,42 @@ async function begin() {
   element("transcript").replaceChildren();
 }
 
+/** Begin an episode where there is none; one that has ended is not gone on with. */
+async function beginIfNeeded() {
+  if (episode?.over) throw new Refused(`This episode is ${episode.over}. Begin a new one.`);
+  if (!episode) await begin();
+}
+
 async function call(form) {
   const tool = form.dataset.tool;
   const args = argumentsOf(form);
-  if (episode?.over) throw new Refused(`This episode is ${episode.over}. Begin a new one.`);
-  if (!episode) await begin();
+  await beginIfNeeded();
   const answer = await post(tool, args);
   if (answer.status === 410) {
     episode.over = "over";
     throw new Refused(reason(answer));
   }
-  const number = episode.items.length / 2 + 1;
+  const number = calls() + 1;
   const call_id = `call_${number}`;
   episode.items.push(
     { type: "function_call", id: `fc_${number}`, call_id, name: tool, arguments: JSON.stringify(args), status: "completed" },
     { type: "function_call_output", call_id, output: answer.text },
   );
   showCall(tool, args, answer);
+}
+
+/** Say something, as a model's message. */
+async function say(text) {
+  await beginIfNeeded();
+  const content = [{ type: "output_text", text, annotations: [] }];
+  const id = `msg_${episode.items.length}`;
+  episode.items.push({ type: "message", id, role: "assistant", status: "completed", content });
+  append(make("li", "", make("p", "call", make("code", "name", "says")), make("div", "answer", scrolling(make("pre", "", text)))));
+}
+
+/** How many tools have been called. */
+function calls() {
+  return (episode?.items ?? []).filter((item) => item.type === "function_call").length;
 }
 
 async function verify() {
@@ -181,7 +200,7 @@ async function verify() {
     output: episode.items,
     parallel_tool_calls: params.parallel_tool_calls ?? true,
     tool_choice: params.tool_choice ?? "auto",
-    tools: params.tools,
+    tools: params.tools ?? [],
   };
   const sent = { ...task, response };
   const answer = await post("verify", sent);
@@ -235,10 +254,9 @@ function showError(text) {
 }
 
 function showState() {
-  const calls = (episode?.items.length ?? 0) / 2;
-  const count = `${calls} ${calls === 1 ? "call" : "calls"}`;
+  const count = `${calls()} ${calls() === 1 ? "call" : "calls"}`;
   element("state").textContent = episode ? `${episode.over || "running"}, ${count}` : "not begun";
-  element("empty").hidden = calls > 0 || Boolean(episode?.over);
+  element("empty").hidden = Boolean(episode?.items.length || episode?.over);
   element("verify").disabled = !episode || Boolean(episode.over);
 }
 
@@ -366,6 +384,10 @@ function start() {
       if (form.contains(document.activeElement)) document.activeElement.select?.();
     });
   }
+  element("answer-form")?.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    await alone(() => say(element("answer").value));
+  });
   element("begin").addEventListener("click", () => alone(begin));
   element("verify").addEventListener("click", () => alone(verify));
   for (const button of document.querySelectorAll("[data-copy]")) {

@@ -3,17 +3,15 @@
 
 It is plain ASGI and does the work of three of NeMo Gym's (`add_session_id` and the exception handler, both
 `BaseHTTPMiddleware`, and 0.7's cancellation middleware, which starts a task group per request). Those take most of the
-time of a call. Cancellation is had where a tool runs long, in `gymkit.tools`.
+time of a call. A tool that runs long is cancelled in `gymkit.tools`.
 """
 
 import asyncio
 import hmac
-import ipaddress
 import json
 import logging
 import math
 from collections.abc import Collection, Iterable
-from typing import Any
 
 from nemo_gym.server_utils import SESSION_ID_KEY
 from starlette.datastructures import Headers
@@ -21,7 +19,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gymkit import page
-from gymkit.limits import RateLimit
+from gymkit.access import is_loopback
+from gymkit.bodies import error_body
+from gymkit.rate_limit import RateLimit
 from gymkit.sessions import Session, SessionsFull, SessionStore
 
 log = logging.getLogger("gymkit")
@@ -45,16 +45,6 @@ RETRY_AFTER_SECONDS = 5
 
 class BodyTooLarge(Exception):
     """The request's body is larger than the server takes."""
-
-
-def json_body(value: Any) -> bytes:
-    """A value as JSON. A lone surrogate, which JSON can bring in and UTF-8 cannot take out, becomes a question mark."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
-
-
-def error_body(text: str) -> bytes:
-    """A JSON body that a model can read as a tool's output."""
-    return json_body({"output": f"Error: {text}"})
 
 
 async def send_error(send: Send, status: int, text: str, headers: Iterable[tuple[bytes, bytes]] = ()) -> None:
@@ -251,14 +241,6 @@ class GymMiddleware:
         server = scope.get("server")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         return server is None or not is_loopback(server[0]) or is_loopback(name.strip("[]"))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own, for itself alone."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def session_header(session: Session, token: str | None) -> tuple[bytes, bytes]:

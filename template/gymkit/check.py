@@ -1,41 +1,30 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Check a live server, here or on a Hugging Face Space: what agents, trainers and players rely on.
+"""`gymkit check`: check a live server, here or on a Hugging Face Space: what agents, trainers and players rely on.
 
-    uv run python check.py                                    what runs on port 11000
-    uv run python check.py https://you-my-env.hf.space        (a key, if it wants one: ENV_API_KEY)
-
-Prints a table, and exits with 1 when a check fails. It plays a few short episodes and ends each of them.
+It plays a few short episodes and ends each of them. A key, if the server wants one, is read from ENV_API_KEY.
 """
 
 import argparse
 import json
 import os
-import sys
 import time
 from collections.abc import Callable
 from http.cookies import SimpleCookie
 from pathlib import Path
 
 import requests
-import yaml
 from rich.markup import escape
 from rich.table import Table
 
-from gymkit.project import ROOT, environment_name
-from rollout import (
-    LOCAL_URL,
-    Environment,
-    Item,
-    Player,
-    Policy,
-    RolloutError,
-    console,
-    message,
-    play_episode,
-    read_rows,
-    tools_of,
-    verify_request,
-)
+from gymkit import project
+from gymkit.client import LOCAL_URL, EnvironmentClient, RolloutError, tools_of
+from gymkit.episodes import play_episode, play_on, verify_request, with_tools
+from gymkit.items import Item
+from gymkit.players import Player, Policy, Silent
+from gymkit.rows import Row, data_path, read_rows
+from gymkit.terminal import console
+
+MAX_TURNS = 200
 
 PROTECTED = (
     ("GET", "/tools"),
@@ -50,16 +39,13 @@ class Wrong(Exception):
     """A check has failed; the message says what is wrong, for the person who runs the server."""
 
 
+class DoesNotApply(Exception):
+    """There is nothing to check; the message says why."""
+
+
 def expect(holds: bool, otherwise: str) -> None:
     if not holds:
         raise Wrong(otherwise)
-
-
-class Null:
-    """A policy that says one word and does nothing."""
-
-    def next_items(self, items: list[Item]) -> list[Item]:
-        return [message(len(items), "Done.")]
 
 
 class Check:
@@ -69,17 +55,19 @@ class Check:
     Args:
         url: Of the server.
         row: The data row to play; its tools are those of the server.
+        player: The environment's player.
         tools: The server's tools.
         tools_of_rows: The tools that the data rows name.
     """
 
-    def __init__(self, url: str, row: Item, tools: list[Item], tools_of_rows: list[Item]) -> None:
+    def __init__(self, url: str, row: Row, player: Player, tools: list[Item], tools_of_rows: list[Item]) -> None:
         self.url = url
         self.row = row
+        self.player = player
         self.tools = tools
         self.tools_of_rows = tools_of_rows
-        reward = yaml.safe_load((ROOT / "environments" / environment_name() / "manifest.yaml").read_text())["reward"]
-        self.least, self.most = reward["range"]
+        self.low, self.high = project.reward_range()
+        self.expected = player.expected_reward(row)
 
     # ------------------------------------------------------------------------------------------------ who answers
 
@@ -94,14 +82,13 @@ class Check:
     def access(self) -> str:
         """it lets in whom it should"""
         key = os.environ.get("ENV_API_KEY")
-        tool = f"/{self.tools[0]['name']}"
-        for method, path in (*PROTECTED, ("POST", tool)):
+        for method, path in (*PROTECTED, *(("POST", f"/{tool['name']}") for tool in self.tools[:1])):
             if key:
                 for headers in ({}, {"Authorization": f"Bearer {key}x"}):
                     status = requests.request(method, self.url + path, headers=headers, timeout=30).status_code
                     expect(400 <= status < 500, f"{method} {path} answered {status} to a caller without the API key")
         origin = {"Origin": "https://example.com"}
-        allowed = Environment(self.url).http.get(f"{self.url}/tools", headers=origin, timeout=30)
+        allowed = EnvironmentClient(self.url).http.get(f"{self.url}/tools", headers=origin, timeout=30)
         expect("Access-Control-Allow-Origin" not in allowed.headers, "pages of any origin may call it (CORS is open)")
         return "API key wanted" if key else "open to all who reach it"
 
@@ -109,15 +96,15 @@ class Check:
         """its tools are those of the data rows, and described"""
         for tool in self.tools:
             expect(bool(tool["description"]), f"the tool {tool['name']} has no description")
-        expect(self.tools == self.tools_of_rows, "they differ: `uv run python make_data.py` here, or deploy anew")
-        return ", ".join(tool["name"] for tool in self.tools)
+        expect(self.tools == self.tools_of_rows, "they differ: `uv run gymkit data` here, or deploy anew")
+        return ", ".join(tool["name"] for tool in self.tools) or "it has no tools"
 
     # --------------------------------------------------------------------------------------------------- sessions
 
     def seeding(self) -> str:
         """a session begins with an empty body, {} and a row"""
         for body in (b"", b"{}", json.dumps(self.row).encode()):
-            environment = Environment(self.url)
+            environment = EnvironmentClient(self.url)
             answer = environment.http.post(f"{self.url}/seed_session", data=body, timeout=120)
             expect(answer.status_code == 200, f"/seed_session answered {answer.status_code} to {body[:20]!r}")
             expect("set-cookie" in answer.headers, "/seed_session sets no cookie")
@@ -126,7 +113,7 @@ class Check:
 
     def cookie(self) -> str:
         """its cookie is HttpOnly, SameSite and signed"""
-        environment = Environment(self.url)
+        environment = EnvironmentClient(self.url)
         seeded = environment.post("/seed_session", self.row)
         cookies: SimpleCookie = SimpleCookie(seeded.headers.get("set-cookie", ""))
         environment.post_ok("/close_session", {})
@@ -134,7 +121,7 @@ class Check:
         [(name, cookie)] = cookies.items()
         expect(bool(cookie["httponly"]), f"the cookie {name} is not HttpOnly: scripts can read it")
         expect(bool(cookie["samesite"]), f"the cookie {name} has no SameSite")
-        forger = Environment(self.url)
+        forger = EnvironmentClient(self.url)
         forger.http.cookies.set(name, cookie.value[:-6] + "AAAAAA")
         verdict = forger.post_ok("/verify", self._request([]))
         expect(verdict.get("mask_sample") is True, "a forged cookie was given a verdict")
@@ -142,20 +129,20 @@ class Check:
 
     def apart(self) -> str:
         """two sessions do not touch each other"""
-        one, other = Environment(self.url), Environment(self.url)
+        one, other = EnvironmentClient(self.url), EnvironmentClient(self.url)
         for environment in (one, other):
             environment.post_ok("/seed_session", self.row)
         expect(_cookie(one) != _cookie(other), "both have the same cookie")
-        self._play_on(one, Player(self.row))
+        self._play_on(one)
         one.post_ok("/close_session", {})
         # The other has seen nothing of that: it plays from the beginning to the same end.
-        items = self._play_on(other, Player(self.row))
-        self._expect_reward(other.post_ok("/verify", self._request(items)), self.most, "after another was closed")
+        items = self._play_on(other)
+        self._expect_reward(other.post_ok("/verify", self._request(items)), "after another was closed")
         return ""
 
     def closing(self) -> str:
         """a session ends once, and for good"""
-        environment = Environment(self.url)
+        environment = EnvironmentClient(self.url)
         environment.post_ok("/seed_session", self.row)
         for _ in range(2):
             environment.post_ok("/close_session", {})
@@ -167,15 +154,11 @@ class Check:
 
     def mistakes(self) -> str:
         """wrong calls are answered with text"""
-        environment = Environment(self.url)
+        environment = EnvironmentClient(self.url)
         environment.post_ok("/seed_session", self.row)
-        tool = f"{self.url}/{self.tools[0]['name']}"
-        wrong = [
-            (tool, b"no json"),
-            (tool, b"[]"),
-            (tool, b'{"no_such_argument": 1}'),
-            (f"{self.url}/no_such_tool", b"{}"),
-        ]
+        wrong = [(f"{self.url}/no_such_tool", b"{}"), (f"{self.url}/seed_session", b"no json")]
+        for tool in self.tools[:1]:
+            wrong += [(f"{self.url}/{tool['name']}", body) for body in (b"no json", b"[]", b'{"no_such_argument": 1}')]
         for address, body in wrong:
             answer = environment.http.post(address, data=body, timeout=60)
             expect(400 <= answer.status_code < 500, f"{body!r} to {address} was answered with {answer.status_code}")
@@ -185,7 +168,9 @@ class Check:
 
     def sizes(self) -> str:
         """an oversized call is refused"""
-        environment = Environment(self.url)
+        if not self.tools:
+            raise DoesNotApply("it has no tools")
+        environment = EnvironmentClient(self.url)
         environment.post_ok("/seed_session", self.row)
         address = f"{self.url}/{self.tools[0]['name']}"
         try:
@@ -198,23 +183,29 @@ class Check:
 
     # --------------------------------------------------------------------------------------------------- episodes
 
-    def oracle(self) -> str:
-        """policy.py gets the whole reward"""
+    def earns(self) -> str:
+        """policy.py earns what it says"""
+        expect(
+            self.low <= self.expected <= self.high,
+            f"policy.py says {self.expected:g}, which is outside of the manifest's range {self.low:g} to {self.high:g}",
+        )
         started = time.monotonic()
-        verdict = self._episode(Player(self.row))
-        self._expect_reward(verdict, self.most, "of policy.py")
-        return f"{self.most:g} in {time.monotonic() - started:.1f} s"
+        self._expect_reward(self._episode(self.player.policy(self.row)), "of policy.py")
+        return f"{self.expected:g} in {time.monotonic() - started:.1f} s"
 
-    def null(self) -> str:
-        """a policy that does nothing gets none"""
-        self._expect_reward(self._episode(Null()), self.least, "for doing nothing")
-        return f"{self.least:g}"
+    def silence(self) -> str:
+        """a policy that does nothing earns less"""
+        verdict = self._episode(Silent())
+        _expect_unmasked(verdict, "of a policy that does nothing")
+        reward = verdict["reward"]
+        expect(reward < self.expected or self.expected == self.low, f"the reward for doing nothing is {reward:g}")
+        return f"{reward:g}"
 
     def again(self) -> str:
         """the same verdict can be asked for again"""
-        environment = Environment(self.url)
+        environment = EnvironmentClient(self.url)
         environment.post_ok("/seed_session", self.row)
-        request = self._request(self._play_on(environment, Player(self.row)))
+        request = self._request(self._play_on(environment))
         first, second = (environment.post_ok("/verify", request) for _ in range(2))
         expect(first == second, "the second answer of /verify differs from the first")
         return ""
@@ -222,30 +213,26 @@ class Check:
     # ----------------------------------------------------------------------------------------------------- inside
 
     def _episode(self, policy: Policy) -> Item:
-        return play_episode(self.url, self.row, policy, max_turns=100, show=False)
+        return play_episode(self.url, self.row, policy, MAX_TURNS)
 
-    def _play_on(self, environment: Environment, policy: Policy) -> list[Item]:
-        """Play on a session that is open; the transcript."""
-        items: list[Item] = []
-        while True:
-            output = policy.next_items(items)
-            items += output
-            call = output[-1]
-            if call["type"] != "function_call":
-                return items
-            answer = environment.post(f"/{call['name']}", json.loads(call["arguments"])).text
-            items.append({"type": "function_call_output", "call_id": call["call_id"], "output": answer})
+    def _play_on(self, environment: EnvironmentClient) -> list[Item]:
+        """Let policy.py play on a session that is open; the transcript."""
+        return play_on(environment, self.player.policy(self.row), MAX_TURNS)
 
     def _request(self, items: list[Item]) -> Item:
-        return verify_request(self.row, items, "check.py")
+        return verify_request(self.row, items, "gymkit check")
 
-    def _expect_reward(self, verdict: Item, reward: float, of: str) -> None:
-        reason = f" ({verdict['failure_kind']}: {verdict['failure_reason']})" if verdict.get("mask_sample") else ""
-        expect(not reason, f"the sample {of} is masked{reason}")
-        expect(verdict["reward"] == reward, f"the reward {of} is {verdict['reward']:g}, not {reward:g}")
+    def _expect_reward(self, verdict: Item, of: str) -> None:
+        _expect_unmasked(verdict, of)
+        expect(verdict["reward"] == self.expected, f"the reward {of} is {verdict['reward']:g}, not {self.expected:g}")
 
 
-def _cookie(environment: Environment) -> str:
+def _expect_unmasked(verdict: Item, of: str) -> None:
+    masked = verdict.get("mask_sample", False)
+    expect(not masked, f"the sample {of} is masked ({verdict.get('failure_kind')}: {verdict.get('failure_reason')})")
+
+
+def _cookie(environment: EnvironmentClient) -> str:
     return "; ".join(f"{cookie.name}={cookie.value}" for cookie in environment.http.cookies)
 
 
@@ -256,55 +243,51 @@ def _is_text(answer: requests.Response) -> bool:
         return False
 
 
-def run_checks(url: str, data: Path, wait_seconds: float) -> int:
+def run_checks(url: str, data: Path, player: Player, wait_seconds: float) -> int:
     """Run them all, print the table, and return how many have failed.
 
     Raises:
         RolloutError: no such environment answers at the address.
+        ProjectError: a file of the environment is not as it has to be.
     """
     url = url.rstrip("/")
-    tools = tools_of(url, wait_seconds)
     row = read_rows(data)[0]
-    params = row["responses_create_params"]
-    playable = {**row, "responses_create_params": {**params, "tools": tools}}
-    check = Check(url, playable, tools, params["tools"])
-    table = Table(title=f"{environment_name()} at {url}", title_justify="left", box=None, padding=(0, 1))
-    failed = 0
+    tools = tools_of(url, wait_seconds)
+    check = Check(url, with_tools(row, tools), player, tools, row["responses_create_params"].get("tools", []))
+    table = Table(title=f"{project.environment_name()} at {url}", title_justify="left", box=None, padding=(0, 1))
+    counts = {"passed": 0, "failed": 0, "does not apply": 0}
     checks: list[Callable[[], str]] = [getattr(check, name) for name in vars(Check) if not name.startswith("_")]
     with console.status("Checking ...") as status:
         for one in checks:
             name = (one.__doc__ or "").strip()
             status.update(f"Checking that {name} ...")
             try:
-                remark, mark = one(), "[green]pass[/green]"
+                remark, mark, outcome = one(), "[green]pass[/green]", "passed"
+            except DoesNotApply as reason:
+                remark, mark, outcome = str(reason), "[dim]n/a[/dim]", "does not apply"
             except (Wrong, RolloutError) as error:
-                remark, mark = str(error), "[red]FAIL[/red]"
-                failed += 1
+                remark, mark, outcome = str(error), "[red]FAIL[/red]", "failed"
             except requests.RequestException as error:
-                remark, mark = f"no answer: {error}", "[red]FAIL[/red]"
-                failed += 1
+                remark, mark, outcome = f"no answer: {error}", "[red]FAIL[/red]", "failed"
+            counts[outcome] += 1
             table.add_row(mark, escape(name), escape(remark))
     console.print(table)
-    console.print(f"[bold]{len(checks) - failed} passed, {failed} failed[/bold]")
-    return failed
+    shown = [f"{count} {outcome}" for outcome, count in counts.items() if count or outcome != "does not apply"]
+    console.print(f"[bold]{', '.join(shown)}[/bold]")
+    return counts["failed"]
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "url", nargs="?", default=os.environ.get("ENV_URL", LOCAL_URL), help="(default: ENV_URL, or local)"
+        "url",
+        nargs="?",
+        default=os.environ.get("ENV_URL", LOCAL_URL),
+        help="of the server (default: ENV_URL, or local)",
     )
-    parser.add_argument("--data", type=Path, default=ROOT / "data" / "demo.jsonl", help="its first row is played")
+    parser.add_argument("--data", type=Path, default=data_path("demo"), help="its first row is played")
     parser.add_argument("--wait", type=float, default=300, help="seconds to wait for a Space that sleeps")
-    options = parser.parse_args()
-    return 1 if run_checks(options.url, options.data, options.wait) else 0
 
 
-if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except RolloutError as error:
-        console.print(f"[red]{escape(str(error))}[/red]")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+def run(options: argparse.Namespace, player: Player) -> int:
+    """Check the server; the exit status."""
+    return 1 if run_checks(options.url, options.data, player, options.wait) else 0

@@ -1,0 +1,53 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""Where the server may listen, and the settings of access that come from the environment's variables."""
+
+import ipaddress
+import math
+import os
+
+from gymkit.errors import CommandError
+
+
+class CannotServe(CommandError):
+    """The server must not, or cannot, be started; the message is one line for the person who starts it."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address is this machine's own, for itself alone."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_strangers(host: str) -> None:
+    """Refuse to listen for callers whose code would run on this machine without a key.
+
+    Raises:
+        CannotServe: the host is beyond this machine, there is no key, and nobody has said that none is needed.
+    """
+    if os.environ.get("ENV_API_KEY") or os.environ.get("ENV_ALLOW_CODE_WITHOUT_KEY") == "1":
+        return
+    if not is_loopback(host):
+        raise CannotServe(
+            f"This environment runs its callers' code, so on {host} it wants a key: set ENV_API_KEY (callers send it "
+            "as a bearer token), or ENV_ALLOW_CODE_WITHOUT_KEY=1 where everybody who can reach it may run code."
+        )
+
+
+def number_from_environ(name: str) -> float | None:
+    """A positive number from a variable; None where it is not set.
+
+    Raises:
+        CannotServe: it holds something else.
+    """
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number > 0):
+        raise CannotServe(f"{name}={text!r} is no positive number.")
+    return number

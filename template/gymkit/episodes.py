@@ -1,0 +1,105 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""One episode over HTTP, from the seed to the verdict."""
+
+import json
+import time
+from textwrap import indent
+
+from rich.markup import escape
+from rich.panel import Panel
+
+from gymkit.client import EnvironmentClient
+from gymkit.items import Item, output_text, text_of
+from gymkit.pictures import picture_message, take_apart
+from gymkit.players import Policy
+from gymkit.rows import Row
+from gymkit.terminal import console
+
+
+def with_tools(row: Row, tools: list[Item]) -> Row:
+    """A row whose model gets the environment's tools, and its input as a list of items."""
+    params = {key: value for key, value in row["responses_create_params"].items() if key != "tools"}
+    if tools:
+        params["tools"] = tools
+    if isinstance(params["input"], str):
+        params["input"] = [{"role": "user", "content": params["input"]}]
+    return {**row, "responses_create_params": params}
+
+
+def play_episode(url: str, row: Row, policy: Policy, max_turns: int, show: bool = False) -> Item:
+    """Play one episode to its verdict.
+
+    Args:
+        url: Of the environment.
+        row: The data row, as `with_tools` gives it.
+        policy: Who plays.
+        max_turns: So many times it is asked at most.
+        show: Whether to print what happens.
+
+    Returns:
+        What `/verify` answered: its request (the row and the response) and the verdict.
+
+    Raises:
+        RolloutError: the environment or the model cannot be reached, or refuses.
+    """
+    client = EnvironmentClient(url)
+    if show:
+        for item in row["responses_create_params"]["input"]:
+            role = item.get("role", "")
+            console.print(Panel(escape(text_of(item)), title=role, title_align="left", border_style="dim"))
+    client.post_ok("/seed_session", row)
+    items = play_on(client, policy, max_turns, show)
+    return client.post_ok("/verify", verify_request(row, items, getattr(policy, "model", "policy.py")))
+
+
+def play_on(client: EnvironmentClient, policy: Policy, max_turns: int, show: bool = False) -> list[Item]:
+    """Play on a session that is open, without asking for the verdict; the transcript."""
+    items: list[Item] = []
+    for turn in range(1, max_turns + 1):
+        output = policy.next_items(items)
+        items += output
+        if show:
+            for item in output:
+                if item["type"] == "message":
+                    console.print(f"[bold]{turn:3d}[/bold]  {escape(text_of(item))}")
+        pictures: list[str] = []
+        calls = [item for item in output if item["type"] == "function_call"]
+        over = not calls
+        for call in calls:
+            result, picture, done = take_apart(call_tool(client, call))
+            over = over or done
+            pictures += [picture] if picture else []
+            items.append({"type": "function_call_output", "call_id": call["call_id"], "output": result})
+            if show:
+                console.print(f"[bold]{turn:3d}[/bold]  [cyan]{call['name']}[/cyan] {escape(call['arguments'])}")
+                console.print(f"[green]{escape(indent(output_text(result), ' ' * 5))}[/green]")
+        if pictures:
+            items.append(picture_message(pictures))
+        if over:
+            break
+    return items
+
+
+def call_tool(client: EnvironmentClient, call: Item) -> str:
+    """A tool's answer, as the model gets to see it: the body, whatever its status."""
+    try:
+        arguments = json.loads(call["arguments"])
+    except ValueError as error:
+        return json.dumps({"output": f"Error: the arguments are no JSON: {error}"})
+    return client.post(f"/{call['name']}", arguments).text
+
+
+def verify_request(row: Row, items: list[Item], model: str) -> Item:
+    """The body of `/verify`: the row, and the Responses API response that an agent would have had."""
+    params = row["responses_create_params"]
+    response = {
+        "id": f"resp_{row.get('task_id', 'episode')}",
+        "created_at": time.time(),
+        "model": model,
+        "object": "response",
+        "output": items,
+        "parallel_tool_calls": params.get("parallel_tool_calls", True),
+        "tool_choice": params.get("tool_choice", "auto"),
+        "tools": params.get("tools", []),
+    }
+    return {**row, "response": response}

@@ -1,0 +1,211 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""gymkit's small parts, each by itself: rows, answers, schemas, players, the conflict markers."""
+
+import json
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from fastapi import FastAPI, Request
+from harness import says, verify_body
+from nemo_gym.base_resources_server import BaseVerifyRequest
+from probe import ROW
+from pydantic import BaseModel, Field
+
+from gymkit.answers import final_answer
+from gymkit.bodies import BadBody, read_object
+from gymkit.conflicts import conflicts
+from gymkit.data import row
+from gymkit.items import Item, function_call
+from gymkit.players import Move, Player
+from gymkit.project import ProjectError
+from gymkit.rows import Row, expected_output, read_rows
+from gymkit.schemas import tool_schemas
+from gymkit.tools import ToolRequest, ToolRoute
+
+
+@pytest.mark.parametrize(
+    ("truth", "answer"),
+    [
+        ([{"expected_output": "crane"}], "crane"),
+        ({"expected_output": "crane"}, "crane"),
+        ("crane", "crane"),
+        ([{"expected_output": {"a": [1]}}], {"a": [1]}),
+        ([], None),
+        (None, None),
+    ],
+)
+def test_the_expected_output_is_found_in_every_form(truth: Any, answer: Any) -> None:
+    assert expected_output({"ground_truth": truth}) == answer
+    assert expected_output({}) is None
+
+
+# ------------------------------------------------------------------------------------------------- the final answer
+
+REASONING = {"type": "reasoning", "id": "r", "summary": [{"type": "summary_text", "text": "It is B."}]}
+CALL = function_call(1, "any", "{}")
+OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "It is B."}
+REFUSAL = {
+    "type": "message",
+    "id": "m",
+    "role": "assistant",
+    "status": "completed",
+    "content": [{"type": "refusal", "refusal": "It is B, but I may not say so."}],
+}
+USER = {"type": "message", "role": "user", "content": "It is B."}
+
+
+@pytest.mark.parametrize(
+    ("output", "answer"),
+    [
+        ([], ""),
+        ([says("A")], "A"),
+        ([says("A"), says("B")], "B"),
+        ([says("B"), says("")], ""),
+        ([says("A"), REASONING], "A"),
+        ([REASONING], ""),
+        ([says("A"), CALL, OUTPUT], "A"),
+        ([CALL, OUTPUT], ""),
+        ([says("A"), REFUSAL], ""),
+        ([says("A"), USER], "A"),
+    ],
+)
+def test_the_final_answer_is_the_text_of_the_last_message(output: list[Item], answer: str) -> None:
+    response = BaseVerifyRequest.model_validate(verify_body(ROW, output)).response
+    assert final_answer(response) == answer
+
+
+# ------------------------------------------------------------------------------------------------------- the schemas
+
+
+class Inner(BaseModel):
+    x: int
+    y: int = 0
+
+
+class StrictInner(ToolRequest):
+    x: int
+
+
+class Flat(ToolRequest):
+    word: str
+    kind: Literal["a", "b"]
+    words: list[str]
+    maybe: int | None
+
+
+class WithDefault(ToolRequest):
+    word: str = "crane"
+
+
+class Nested(ToolRequest):
+    inner: StrictInner
+    several: list[StrictInner]
+
+
+class LooselyNested(ToolRequest):
+    inner: Inner
+
+
+class Anything(ToolRequest):
+    value: Any
+
+
+class Open(BaseModel):
+    word: str = Field(description="A word.")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "strict"),
+    [(Flat, True), (Nested, True), (WithDefault, False), (LooselyNested, False), (Anything, False), (Open, False)],
+)
+def test_a_schema_is_strict_only_where_strict_mode_takes_the_whole_of_it(arguments: type, strict: bool) -> None:
+    app = FastAPI()
+    app.router.route_class = ToolRoute
+
+    async def tool(body: Any, request: Request) -> str:
+        """Do something."""
+        return ""
+
+    tool.__annotations__["body"] = arguments
+    app.post("/tool")(tool)
+    [schema] = tool_schemas(app)
+    assert schema["strict"] is strict
+    assert "title" not in json.dumps(schema["parameters"])
+
+
+# --------------------------------------------------------------------------------------------------------- the player
+
+
+def turns(moves: list[Move]) -> list[tuple[list[str], list[str]]]:
+    """What a player that makes these moves puts out, turn by turn, and what it was sent."""
+    sent: list[str] = []
+
+    def play(row: Row) -> Generator[Move, str, None]:
+        for move in moves:
+            sent.append((yield move))
+
+    policy = Player(play, lambda row: 1.0).policy(ROW)
+    items: list[Item] = []
+    found: list[tuple[list[str], list[str]]] = []
+    while True:
+        output = policy.next_items(items)
+        items += output
+        kinds = [item.get("name") or item["content"][0]["text"] for item in output]
+        found.append((kinds, list(sent)))
+        calls = [item for item in output if item["type"] == "function_call"]
+        if not calls:
+            return found
+        items += [
+            {"type": "function_call_output", "call_id": call["call_id"], "output": '{"output": "so"}'} for call in calls
+        ]
+
+
+def test_a_player_may_call_and_say_in_any_order() -> None:
+    assert turns([]) == [([], [])]
+    assert turns(["hello"]) == [(["hello"], [""])]
+    assert turns([("a", {}), "b", ("c", {}), ("d", {}), "e", "f"]) == [
+        (["a"], []),
+        (["b", "c"], ["so", ""]),
+        (["d"], ["so", "", "so"]),
+        (["e", "f"], ["so", "", "so", "so", "", ""]),
+    ]
+
+
+# ------------------------------------------------------------------------------------------------------- data and files
+
+
+def test_a_row_of_a_task_lists_tools_only_where_there_are_any() -> None:
+    made = row({"prompt": "Which?", "expected_output": {"a": 1}, "own": 7}, [], "train", 3)
+    assert made == {
+        "task_id": "train-0003",
+        "responses_create_params": {"input": [{"role": "user", "content": "Which?"}]},
+        "ground_truth": [{"expected_output": {"a": 1}}],
+        "own": 7,
+    }
+    assert "ground_truth" not in row({"prompt": "Which?"}, [], "train", 0)
+    with pytest.raises(ProjectError, match=r"tasks.py: task 2 of the split train is no dict with a `prompt`"):
+        row({"question": "Which?"}, [], "train", 2)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "no json\n", "[1]\n", '{"task_id": 1}\n'])
+def test_a_file_without_rows_is_named_with_its_line(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(text)
+    with pytest.raises(ProjectError, match=r"rows\.jsonl"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("body", [b"no json", b"[1]", b'{"a": 1e999}', b'{"a": NaN}', b"[" * 100_000])
+def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
+    with pytest.raises(BadBody):
+        read_object(body)
+    assert read_object(b" ") == {}
+    assert read_object('\ufeff{"a": "é"}'.encode()) == {"a": "é"}
+
+
+def test_conflict_markers_are_found_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "file.py"
+    path.write_text("a\n<<<<<<< before\nb\n=======\nc\n>>>>>>> after\n")
+    assert conflicts([path]) == [f"{path}:2", f"{path}:6"]
