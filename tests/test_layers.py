@@ -18,16 +18,15 @@ from venvs import KINDS, rendered_kinds
 
 LAYERS = [
     {"cli"},  # the commands
-    {"serve", "fixture", "data", "cases", "check", "deploy"},  # programs, which are handed the server class
+    # Programs, which are handed what they need of the environment.
+    {"serve", "fixture", "data", "cases", "describe", "check", "deploy", "conflicts"},
     {"server"},  # endpoints
     {"middleware", "page", "config"},
-    # One tool call, one episode.
-    {
-        *("tools", "schemas", "sessions", "pool", "cluster"),
-        *("client", "players", "models", "episodes", "recording"),
-    },
+    # Within the server: one tool call, one episode. Outside of it: a client.
+    {"tools", "schemas", "sessions", "pool", "cluster"} | {"client", "players", "models", "episodes", "recording"},
     # Answers, verdicts, names and paths.
-    {"answers", "grading", "rows", "bodies", "rate_limit", "logs", "conflicts", "pictures", "project"},
+    {"answers", "grading", "rows", "items", "bodies", "access", "rate_limit", "pictures"}
+    | {"project", "logs", "terminal", "errors"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""
 
@@ -125,9 +124,13 @@ def test_gymkit_is_in_layers(files: dict[str, dict[PurePath, File]], kind: str) 
     assert not found, "\n".join(["", *found])
 
 
-def test_every_module_of_the_layers_exists(files: dict[str, dict[PurePath, File]]) -> None:
-    there = {module_of(path) for found in files.values() for path in gymkit(found)}
-    assert set().union(*LAYERS) - there == set()
+def test_every_module_of_the_layers_exists_and_is_explained(
+    kinds: dict[str, Path], files: dict[str, dict[PurePath, File]]
+) -> None:
+    listed = set().union(*LAYERS)
+    assert listed - {module_of(path) for found in files.values() for path in gymkit(found)} == set()
+    explained = (kinds["game"] / "gymkit" / "__init__.py").read_text(encoding="utf-8")
+    assert listed - set(re.findall(r"`(\w+)`", explained)) == set()
 
 
 # --------------------------------------------------------------------------------------- whether it would be noticed
