@@ -11,15 +11,15 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from generated import Environment, Template, copier, run, run_ok
+from conftest import Attach
+from generated import DATA, LINES, SAMPLE, Environment, Template, copier, run, run_ok
 
 Done = subprocess.CompletedProcess[str]
-
-DOMAINS = {"game": "wordle", "sandbox": "analysis", "computer_use": "office"}
 
 
 def users_own(domain: str) -> list[str]:
@@ -27,6 +27,7 @@ def users_own(domain: str) -> list[str]:
     return [f"{domain}.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl"]
 
 
+MIDDLEWARE = "gymkit/middleware.py"
 GUESS = "        return ToolResponse(output=game.guess(body.word))\n"
 
 
@@ -52,11 +53,10 @@ class Releases:
 
     def file(self, name: str) -> Path:
         """A file of the template, by its name in a generated environment."""
-        folder, _, base = name.rpartition("/")
-        prefix = f"{folder}/" if folder else ""
-        bases = [base, f"{{% if is_{self.archetype} %}}{base}{{% endif %}}"]
-        names = [f"{prefix}{base}{suffix}" for base in bases for suffix in ("", ".jinja")]
-        return next(self.path / "template" / n for n in names if (self.path / "template" / n).is_file())
+        template = self.path / "template"
+        folders = [template / f"{{{{ {self.archetype} }}}}", template]
+        paths = [folder / f"{name}{suffix}" for folder in folders for suffix in ("", ".jinja")]
+        return next(path for path in paths if path.is_file())
 
     def change(self, name: str, old: str, new: str) -> None:
         path = self.file(name)
@@ -70,12 +70,12 @@ class Releases:
 
     def release_before(self, tag: str = "v0.0.1") -> None:
         """A release that lacks what the present tree has, in each of the three kinds of files."""
-        self.change("gymkit/http.py", '"/health", "/healthz", ', '"/health", ')
+        self.change(MIDDLEWARE, '"/health", "/healthz", ', '"/health", ')
         self.change("server.py", "from gymkit.serve import run\n", "from gymkit import serve\n")
         self.change("server.py", "    run({{ class_name }})\n", "    serve.run({{ class_name }})\n")
         self.change("Dockerfile", "EXPOSE 11000 ", "EXPOSE ")
-        self.change("configs/{{ env_name }}.yaml", "max_steps: {{ 50 if is_computer_use else 20 }}", "max_steps: 10")
-        self.change(f"{DOMAINS[self.archetype]}.py", '"""', '"""As it was. ')
+        self.change("configs/{{ env_name }}.yaml", "max_steps: {{", "max_steps: 10 # {{")
+        self.change(f"{SAMPLE[self.archetype]}.py", '"""', '"""As it was. ')
         self.release(tag)
 
     def release_this_tree(self, tag: str = "v0.1.0") -> None:
@@ -105,8 +105,8 @@ class Project:
         author = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
         run_ok("git", *author, "commit", "-q", "-m", "work", cwd=self.path)
 
-    def update(self, *arguments: str, **env: str) -> Done:
-        return run(*copier(), "update", "--trust", "--defaults", *arguments, cwd=self.path, **self.env | env)
+    def update(self, *arguments: str) -> Done:
+        return run(*copier(), "update", "--trust", "--defaults", *arguments, cwd=self.path, env=self.env)
 
     def update_ok(self, *arguments: str) -> Done:
         done = self.update(*arguments)
@@ -143,25 +143,29 @@ def releases(template: Template, tmp_path: Path) -> Releases:
 
 def generate(releases: Releases, path: Path, env: dict[str, str], tag: str, *arguments: str) -> Project:
     command = [*copier(), "copy", "--trust", "--defaults", "--vcs-ref", tag, *arguments, str(releases.path), path.name]
-    run_ok(*command, cwd=path.parent, **env)
+    run_ok(*command, cwd=path.parent, env=env)
     project = Project(path, env)
     run_ok("git", "init", "-q", cwd=path)
     project.commit()
     return project
 
 
-def own_tests(project: Project, environment: Environment, *tests: str) -> Done:
-    """The environment's tests, or those named, with the virtual environment of one generated in full.
+def own_tests(project: Environment, *tests: str) -> Done:
+    """The environment's tests, or those named.
 
     Those that take long and are about files that no test here changes are left out: they pass elsewhere.
     """
     long = [f"--ignore=tests/test_{name}.py" for name in ("access", "check", "page", "rollout")]
-    command = [environment.python, "-m", "pytest", "-q", *(tests or ["tests", *long])]
-    return run(*command, cwd=project.path, **environment.environ())
+    return project.run(project.python, "-m", "pytest", "-q", *(tests or ["tests", *long]))
 
 
-first_line_only = pytest.mark.parametrize("environment", ["0.4"], indirect=True)
-"""What an update does to files does not depend on the line of NeMo Gym."""
+Installed = Callable[[Project], Environment]
+
+
+@pytest.fixture(scope="session")
+def installed(attach: Attach) -> Installed:
+    """A function that gives a project the means to run. The line does not matter: an update is about files."""
+    return lambda project: attach(project.path, LINES[0])
 
 
 def seconds_of_work() -> float:
@@ -173,11 +177,9 @@ def seconds_of_work() -> float:
 # --------------------------------------------------------------------------------------------- from release to release
 
 
-@pytest.mark.parametrize(
-    ("environment", "archetype"), [(f"{each} 0.4", each) for each in DOMAINS], indirect=["environment"]
-)
+@pytest.mark.parametrize("archetype", SAMPLE)
 def test_an_update_equals_a_fresh_render_but_for_the_users_files(
-    template: Template, tmp_path: Path, env: dict[str, str], uv_log: Path, environment: Environment, archetype: str
+    template: Template, tmp_path: Path, env: dict[str, str], uv_log: Path, installed: Installed, archetype: str
 ) -> None:
     releases = Releases(template, tmp_path, archetype)
     releases.release_before()
@@ -200,7 +202,7 @@ def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     after = project.tree()
     data = [name for name in before if name.startswith("data/")]
     assert len(data) == 4
-    domain = DOMAINS[archetype]
+    domain = SAMPLE[archetype]
     own = users_own(domain)
     for name in [*own, *data]:
         assert after[name] == before[name], name
@@ -208,13 +210,12 @@ def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     assert after[f"{domain}.py"] != fresh[f"{domain}.py"]
     assert after["server.py"] != before["server.py"]
     assert done.stdout.rstrip().endswith("uv run pytest")
-    tests = own_tests(project, environment, f"tests/test_{domain}.py", "tests/test_template_files.py")
+    tests = own_tests(installed(project), f"tests/test_{domain}.py", "tests/test_template_files.py")
     assert tests.returncode == 0, tests.stdout
 
 
-@first_line_only
 def test_a_users_work_survives_two_releases(
-    releases: Releases, tmp_path: Path, env: dict[str, str], environment: Environment
+    releases: Releases, tmp_path: Path, env: dict[str, str], installed: Installed
 ) -> None:
     releases.release_before()
     project = generate(releases, tmp_path / "my_env", env, "v0.0.1")
@@ -245,14 +246,15 @@ def test_a_users_work_survives_two_releases(
     project.edit("README.md", "## Files\n", "## My own section\n\nMine.\n\n## Files\n")
     project.edit("configs/my_env.yaml", "      # tool_seconds: 60\n", "      tool_seconds: 30\n")
     project.file("resources_servers/my_env/README.md").unlink()
-    run_ok(environment.python, "make_data.py", cwd=project.path)
+    runs = installed(project)
+    runs.run_ok(*DATA)
     project.commit()
     mine = project.tree()
 
     releases.release_this_tree()
     project.update_ok()
     project.commit()
-    releases.change("gymkit/http.py", "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
+    releases.change(MIDDLEWARE, "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
     releases.change("server.py", "\nVERIFIER_FIXTURE", "\n# What `gym env test` runs.\nVERIFIER_FIXTURE")
     releases.change("Dockerfile", "USER 1000\n", "USER 1000:1000\n")
     releases.change("resources_servers/{{ env_name }}/server.py", "# In front of", "# Before")
@@ -281,16 +283,15 @@ def test_a_users_work_survives_two_releases(
     assert "tool_seconds: 30" in config
     assert "max_steps: 20" in config
     assert "USER 1000:1000" in project.read("Dockerfile")
-    assert "RETRY_AFTER_SECONDS = 7" in project.read("gymkit/http.py")
+    assert "RETRY_AFTER_SECONDS = 7" in project.read(MIDDLEWARE)
     assert "# Before" in project.read("resources_servers/my_env/server.py")
     assert not project.file("resources_servers/my_env/README.md").exists()
-    tests_done = own_tests(project, environment)
+    tests_done = own_tests(runs)
     assert tests_done.returncode == 0, tests_done.stdout
 
 
-@first_line_only
 def test_a_change_on_the_same_line_is_a_conflict_that_cannot_be_overlooked(
-    releases: Releases, tmp_path: Path, env: dict[str, str], environment: Environment
+    releases: Releases, tmp_path: Path, env: dict[str, str], installed: Installed
 ) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
@@ -309,9 +310,10 @@ def test_a_change_on_the_same_line_is_a_conflict_that_cannot_be_overlooked(
     assert ".upper()" in server
     assert "+ '!'" in server
     # It cannot be committed, and pytest names its place.
-    hook = run(environment.python, "-m", "gymkit.conflicts", "server.py", cwd=project.path)
+    runs = installed(project)
+    hook = runs.run(runs.python, "-m", "gymkit.conflicts", "server.py")
     assert (hook.returncode, hook.stdout.splitlines()[0]) == (1, f"conflict marker: server.py:{place}")
-    tests = own_tests(project, environment)
+    tests = own_tests(runs)
     assert tests.returncode != 0
     assert f"server.py:{place}" in tests.stdout or f"line {place}" in tests.stdout
     # The documented way out.
@@ -320,23 +322,23 @@ def test_a_change_on_the_same_line_is_a_conflict_that_cannot_be_overlooked(
     assert ".upper()" in project.read("server.py")
 
 
-@first_line_only
 def test_edited_and_missing_template_files_are_named(
-    releases: Releases, tmp_path: Path, env: dict[str, str], environment: Environment
+    releases: Releases, tmp_path: Path, env: dict[str, str], installed: Installed
 ) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
-    test = [environment.python, "-m", "pytest", "-q", "tests/test_template_files.py"]
-    assert run(*test, cwd=project.path).returncode == 0
+    runs = installed(project)
+    test = "tests/test_template_files.py"
+    assert own_tests(runs, test).returncode == 0
     project.edit("rollout.py", "TOOL_SECONDS = 300", "TOOL_SECONDS = 30")
     project.file("tests/test_rollout.py").unlink()
-    done = run(*test, cwd=project.path)
+    done = own_tests(runs, test)
     assert done.returncode == 1
     assert "edited: rollout.py; missing: tests/test_rollout.py" in done.stdout
     project.edit(
         "pyproject.toml", "[tool.uv]\n", '[tool.gymkit]\nown = ["rollout.py", "tests/test_rollout.py"]\n\n[tool.uv]\n'
     )
-    assert run(*test, cwd=project.path).returncode == 0
+    assert own_tests(runs, test).returncode == 0
 
 
 def test_ownership_that_is_broken_is_noticed(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
@@ -429,7 +431,7 @@ def test_what_cannot_be_updated_stays_as_it_was(
 ) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
-    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     spoil(project, releases, how)
     before = project.tree() if how != "no_git" else {"server.py": project.file("server.py").read_bytes()}
@@ -443,7 +445,7 @@ def test_what_cannot_be_updated_stays_as_it_was(
 def test_an_interrupted_update_can_be_taken_back(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
-    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     before = project.tree()
     # Interrupted at its very end, in `uv sync`, with all files changed.
@@ -462,7 +464,7 @@ def test_copier_check_update_says_whether_there_is_news(
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
     assert run(*copier(), "check-update", "--quiet", cwd=project.path).returncode == 0
-    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     assert run(*copier(), "check-update", "--quiet", cwd=project.path).returncode == 2
     answers = yaml.safe_load(project.read(".copier-answers.yml"))

@@ -3,11 +3,11 @@
 Each folder of tests/user_environments/ is one; what is special about it:
 
 quiz     no tools, no state; text is graded; answers that are "2" or "B", stand in every prompt and are shared by rows
-bank     rewards from -1 to 10, of which the player earns 7; solved by one call; a tool with a response model of its own;
-         rows without ground_truth; a base class of the user's, imported into server.py
+bank     rewards from -1 to 10, of which the player earns 7; solved by one call; a tool with a response model of its
+         own; rows without ground_truth; a base class of the user's, imported into server.py
 vault    an object as the expected output; calls and texts, in turns, graded together; coroutines
 
-All of them have a domain module of another name, and a server class of another name. No file of the template's is edited.
+All have a domain module of another name, and a server class of another name. No file of the template's is edited.
 """
 
 import json
@@ -34,9 +34,7 @@ UserEnvironments = Callable[[str, str], Environment]
 
 
 @pytest.fixture(scope="session")
-def user_environments(
-    template: Template, attach: Attach, tmp_path_factory: pytest.TempPathFactory
-) -> UserEnvironments:
+def user_environments(template: Template, attach: Attach, tmp_path_factory: pytest.TempPathFactory) -> UserEnvironments:
     """A function that gives an environment of tests/user_environments/ on a line, its data written."""
 
     @cache
@@ -157,9 +155,7 @@ def test_a_grader_of_the_final_message_gets_its_rewards_through_nemo_gym(
     check_answers(environment, output, "validation")
 
 
-# ----------------------------------------------------------------------------------- files that are not as they have to be
-
-SEVERAL = "\n\nclass One(WordleBase):\n    pass\n\n\nclass Other(WordleBase):\n    pass\n"
+# ------------------------------------------------------------------------------ files that are not as they have to be
 
 SPOILED = {
     "no server class": ("server.py", lambda text: "x = 1\n", "server.py must define one subclass of EnvironmentServer"),
@@ -218,8 +214,8 @@ def test_a_file_that_is_not_as_it_has_to_be_is_named_in_one_line(game: Environme
         path.write_text(change(before), encoding="utf-8")
     try:
         for program in NEEDS[name]:
-            command = ("uv", "run", "python", "rollout.py") if program == "rollout" else ("uv", "run", "gymkit", program)
-            done = game.run(*command, *(("--dry-run",) if program == "deploy" else ()))
+            command = ("python", "rollout.py") if program == "rollout" else ("gymkit", program)
+            done = game.run("uv", "run", *command, *(("--dry-run",) if program == "deploy" else ()))
             assert done.returncode != 0, program
             lines = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
             assert len(lines) == 1, (program, lines)

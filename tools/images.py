@@ -2,7 +2,7 @@
 
 As a command it builds the image of every archetype, with E2B and without, and reports sizes, layers and start times:
 
-    python tests/images.py            (as root, on Debian, with buildah and debootstrap; about ten minutes)
+    python tools/images.py            (as root, on Debian, with buildah and debootstrap; about ten minutes)
 """
 
 import json
@@ -20,7 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from generated import ARCHETYPES, Environment, Template, generate, interpreter_for, run_ok
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
+
+from generated import ARCHETYPES, CHECK, USES_E2B, Environment, Template, generate, interpreter_for, run_ok
 
 # What CPython's own extension modules are linked with.
 PYTHON_LIBRARIES = "libssl3,libsqlite3-0,libffi8,zlib1g,libbz2-1.0,liblzma5,libreadline8,libuuid1,libncursesw6"
@@ -47,7 +50,7 @@ class Buildah:
         self.env = {"CONTAINERS_STORAGE_CONF": str(conf), "BUILDAH_ISOLATION": "chroot"}
 
     def __call__(self, *command: str | Path, timeout: float = 1500) -> str:
-        return run_ok("buildah", *command, cwd=self.folder, timeout=timeout, **self.env).strip()
+        return run_ok("buildah", *command, cwd=self.folder, env=self.env, timeout=timeout).strip()
 
     def base_image(self, line: str, name: str = "base") -> str:
         """A Debian with the interpreter of a NeMo Gym line in /usr/local, as `python:3.13-slim` has it."""
@@ -126,12 +129,12 @@ class Container:
 
     def run(self, *command: str, **env: str) -> str:
         """Run a program in it, as its user; its standard output."""
-        return run_ok(*self.command(*command, **env), cwd=self.buildah.folder, **self.buildah.env).strip()
+        return run_ok(*self.command(*command, **env), cwd=self.buildah.folder, env=self.buildah.env).strip()
 
     def run_as_root(self, *command: str) -> str:
         """The same as root, from whom nothing is hidden."""
         whole = ["buildah", "run", "--user", "0", self.name, "--", *command]
-        return run_ok(*whole, cwd=self.buildah.folder, **self.buildah.env).strip()
+        return run_ok(*whole, cwd=self.buildah.folder, env=self.buildah.env).strip()
 
     @contextmanager
     def serving(self, port: int, **env: str) -> Iterator[float]:
@@ -204,8 +207,8 @@ def main() -> None:
                     key = {"ENV_API_KEY": "sesame"}
                     with container.serving(port, **env, **key, **e2b) as until:
                         starts.append(until)
-                        check = [environment.python, "check.py", f"http://127.0.0.1:{port}"]
-                        print(run_ok(*check, cwd=environment.path, **key).splitlines()[-1], file=sys.stderr)
+                        output = environment.run_ok(*CHECK, f"http://127.0.0.1:{port}", env=key)
+                        print(output.splitlines()[-1], file=sys.stderr)
             total = sum(layer.size for layer in layers)
             print(
                 f"| {archetype} | {'yes' if use_e2b else 'no'} | {seconds:.0f} s | {total / 1e6:.0f} MB | {sizes} | "
@@ -234,8 +237,8 @@ def e2b_variables(environment: Environment, use_e2b: bool) -> Iterator[dict[str,
     if not use_e2b:
         yield {}
         return
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    process = subprocess.Popen([environment.python, "-c", STANDIN], cwd=environment.path, text=True, **pipes)
+    command, pipe = [environment.python, "-c", STANDIN], subprocess.PIPE
+    process = subprocess.Popen(command, cwd=environment.path, text=True, stdin=pipe, stdout=pipe)
     assert process.stdout is not None
     try:
         yield json.loads(process.stdout.readline())
@@ -245,7 +248,7 @@ def e2b_variables(environment: Environment, use_e2b: bool) -> Iterator[dict[str,
 
 def combinations() -> list[tuple[str, bool]]:
     """Every archetype, with E2B and without, as copier.yml has them."""
-    return [(each, use_e2b) for each in ARCHETYPES for use_e2b in ([False] if each == "game" else [False, True])]
+    return [(each, use_e2b) for each in ARCHETYPES for use_e2b in ([False, True] if each in USES_E2B else [False])]
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from generated import user_environ
 
 
 @dataclass
@@ -42,12 +41,14 @@ class Hub:
     Args:
         folder: Where the Spaces' files are written.
         python: The interpreter that runs the Spaces' servers.
+        environ: The variables that they get.
         ports: A port for each Space, in the order of creation.
     """
 
-    def __init__(self, folder: Path, python: Path, ports: list[int]) -> None:
+    def __init__(self, folder: Path, python: Path, environ: dict[str, str], ports: list[int]) -> None:
         self.folder = folder
         self.python = python
+        self.environ = environ
         self.ports = ports
         self.tokens = {"hf_writer": ("ada", True), "hf_reader": ("ada", False)}
         self.spaces: dict[str, Space] = {}
@@ -86,7 +87,7 @@ class Hub:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
         space.stage = "APP_STARTING"
-        env = user_environ() | space.secrets | {"PORT": str(space.port), "SPACE_ID": space.name}
+        env = self.environ | space.secrets | {"PORT": str(space.port), "SPACE_ID": space.name}
         with open(folder / "log", "wb") as log:
             space.process = subprocess.Popen(
                 [self.python, "server.py"], cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT

@@ -4,7 +4,7 @@ It speaks the Responses API and Chat Completions, so that NeMo Gym's real openai
 the first answer of a tool it gives up some episodes, so that some deserve 1.0 and others 0.0: `gives_up()` says which.
 Where there is a tool `terminate`, it then claims to have done the task.
 
-    python standin_model.py PORT FOLDER_OF_ENVIRONMENT LOG_FILE
+    python standins/standin_model.py PORT FOLDER_OF_ENVIRONMENT LOG_FILE
 """
 
 import json
@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Iterable
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -21,7 +22,11 @@ from zlib import crc32
 
 Row = dict[str, Any]
 
+Move = tuple[str, dict[str, Any]] | str
+"""A call, `(tool, arguments)`, or what is said."""
+
 CLAIM = ("terminate", {"status": "success", "answer": ""})
+DONE = "Done."
 
 
 def gives_up(prompt: str, first_output: str) -> bool:
@@ -29,20 +34,20 @@ def gives_up(prompt: str, first_output: str) -> bool:
     return crc32((prompt + first_output).encode()) % 3 == 1
 
 
-def next_call(folder: str, prompt: str, outputs: list[str], tools: Iterable[str]) -> tuple[str, dict[str, Any]] | None:
-    """The next call, `(tool, arguments)`, after those that had these outputs; None to give up or stop."""
+def next_move(folder: str, prompt: str, outputs: list[str], tools: Iterable[str]) -> Move:
+    """What comes after the calls that had these outputs."""
     if len(outputs) == 1 and gives_up(prompt, outputs[0]):
-        return CLAIM if CLAIM[0] in tools else None
-    from policy import play
-
-    moves = play(rows_by_prompt(folder)[prompt])
+        return CLAIM if CLAIM[0] in tools else DONE
+    moves = import_module("policy").play(rows_by_prompt(folder)[prompt])
     try:
-        call = next(moves)
+        move = next(moves)
         for output in outputs:
-            call = moves.send(json.loads(output)["output"])
+            while isinstance(move, str):
+                move = next(moves)
+            move = moves.send(json.loads(output)["output"])
     except StopIteration:
-        return None
-    return call
+        return DONE
+    return move
 
 
 @cache
@@ -88,14 +93,14 @@ class Handler(BaseHTTPRequestHandler):
         items = body["input"]
         prompt = next(text_of(item["content"]) for item in items if item.get("role") == "user")
         outputs = [text_of(item["output"]) for item in items if item.get("type") == "function_call_output"]
-        call = next_call(self.folder, prompt, outputs, [tool["name"] for tool in body.get("tools", [])])
+        move = next_move(self.folder, prompt, outputs, [tool["name"] for tool in body.get("tools", [])])
         number = uuid.uuid4().hex
-        if call is None:
-            content = [{"type": "output_text", "text": "Done.", "annotations": []}]
+        if isinstance(move, str):
+            content = [{"type": "output_text", "text": move, "annotations": []}]
             item = {"type": "message", "id": f"msg_{number}", "role": "assistant", "content": content}
         else:
-            item = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": call[0]}
-            item["arguments"] = json.dumps(call[1])
+            item = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": move[0]}
+            item["arguments"] = json.dumps(move[1])
         return {
             "id": f"resp_{number}",
             "object": "response",
@@ -119,11 +124,11 @@ class Handler(BaseHTTPRequestHandler):
         messages = body["messages"]
         prompt = next(text_of(message["content"]) for message in messages if message["role"] == "user")
         outputs = [text_of(message["content"]) for message in messages if message["role"] == "tool"]
-        call = next_call(self.folder, prompt, outputs, [tool["function"]["name"] for tool in body.get("tools", [])])
+        move = next_move(self.folder, prompt, outputs, [tool["function"]["name"] for tool in body.get("tools", [])])
         number = uuid.uuid4().hex
-        answer: dict[str, Any] = {"role": "assistant", "content": "Done." if call is None else None}
-        if call is not None:
-            function = {"name": call[0], "arguments": json.dumps(call[1])}
+        answer: dict[str, Any] = {"role": "assistant", "content": move if isinstance(move, str) else None}
+        if not isinstance(move, str):
+            function = {"name": move[0], "arguments": json.dumps(move[1])}
             answer["tool_calls"] = [{"id": f"call_{number}", "type": "function", "function": function}]
         return {
             "id": f"chatcmpl-{number}",
@@ -134,7 +139,7 @@ class Handler(BaseHTTPRequestHandler):
                 {
                     "index": 0,
                     "message": answer,
-                    "finish_reason": "stop" if call is None else "tool_calls",
+                    "finish_reason": "stop" if isinstance(move, str) else "tool_calls",
                     "logprobs": None,
                 }
             ],
