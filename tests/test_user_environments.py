@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Attach
-from generated import CASES, CHECK, DATA, LINES, Environment, Template, copy_command, free_port, run_ok
+from generated import CASES, CHECK, DATA, FULL, LINES, Environment, Template, copy_command, free_port, run_ok
 from gym_servers import head_server, policy_overrides, servers
 
 FOLDERS = Path(__file__).with_name("user_environments")
@@ -103,10 +103,10 @@ def test_its_player_plays_and_its_commands_work(user_environments: UserEnvironme
 # ------------------------------------------------------------------------------------- text alone, through NeMo Gym
 
 
-@pytest.fixture
-def environment(user_environments: UserEnvironments, line: str) -> Environment:
-    """For the fixtures of conftest.py: the stand-in model plays the quiz."""
-    return user_environments("quiz", line)
+@pytest.fixture(scope="session")
+def environment(request: pytest.FixtureRequest, user_environments: UserEnvironments) -> Environment:
+    """For the fixtures of conftest.py: the stand-in model plays the quiz, on the parameter's line."""
+    return user_environments("quiz", request.param)
 
 
 def check_answers(environment: Environment, output: Path, split: str) -> None:
@@ -123,14 +123,16 @@ def check_answers(environment: Environment, output: Path, split: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [pytest.param(line, marks=pytest.mark.xdist_group(f"user quiz {line}")) for line in LINES]
+    "environment",
+    [pytest.param(line, marks=pytest.mark.xdist_group(f"user quiz {line}")) for line in LINES],
+    indirect=True,
 )
 def test_a_grader_of_the_final_message_gets_its_rewards_through_nemo_gym(
-    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path, line: str
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:
     """By `ng_run` on 0.4, by `gym eval run` on 0.7."""
     output = environment.path / "results" / "answers.jsonl"
-    if line == "0.7":
+    if environment.line == "0.7":
         run_ok(
             *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
             *("--output", "results/answers.jsonl", "--model-type", "vllm_model", "--model", "standin"),
@@ -213,7 +215,8 @@ def test_a_file_that_is_not_as_it_has_to_be_is_named_in_one_line(game: Environme
     else:
         path.write_text(change(before), encoding="utf-8")
     try:
-        for program in NEEDS[name]:
+        # One after the other they take seconds each, and go the same way.
+        for program in NEEDS[name] if FULL else NEEDS[name][:1]:
             command = ("python", "rollout.py") if program == "rollout" else ("gymkit", program)
             done = game.run("uv", "run", *command, *(("--dry-run",) if program == "deploy" else ()))
             assert done.returncode != 0, program
