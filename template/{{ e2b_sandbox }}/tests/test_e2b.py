@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,10 @@ import standin_e2b
 from standin_e2b import ID_VARIABLE, SERVICE_VARIABLE, Service, marked
 
 from gymkit.project import ROOT
-from sandbox import CellResult, E2BSandbox, SandboxFileError, SandboxLost, SandboxSettings, check
+from sandbox import CellResult, SandboxFileError, SandboxLost
+from sandbox.backend import E2BSandbox, SandboxSettings, check
 
-Work = Callable[[E2BSandbox], Awaitable[Any]]
+Work = Callable[[E2BSandbox], Coroutine[Any, Any, Any]]
 
 
 @pytest.fixture
