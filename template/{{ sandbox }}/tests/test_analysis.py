@@ -4,10 +4,10 @@ import asyncio
 import json
 
 import pytest
-from harness import Client, Row, read_rows
+from harness import Client
 
 from analysis import Notebook, same_answer, same_content
-from gymkit.rows import expected_output
+from gymkit.rows import Row, data_path, expected_output, read_rows
 from policy import play
 from sandbox import Sandbox, cell_text, command_text
 from sandbox.backend import SandboxSettings, make_sandbox
@@ -177,7 +177,7 @@ async def score_of_player(sandbox: Sandbox, row: Row) -> float:
 
 
 def test_a_result_file_is_read_from_the_sandbox(client: Client) -> None:
-    row = next(row for row in read_rows("validation") if "result_file" in row)
+    row = next(row for row in read_rows(data_path("validation")) if "result_file" in row)
     answer, content = row["ground_truth"][0]["expected_output"]
     for path, reward in ((None, 0.0), ("another.txt", 0.0), (row["result_file"], 1.0)):
         client.seed(row)

@@ -2,6 +2,7 @@
 """The sandbox behind the tools, whatever its backend: state, output, failures, and that it always ends."""
 
 import asyncio
+import importlib.util
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +11,10 @@ from typing import Any, ClassVar
 
 import pytest
 from fastapi.testclient import TestClient
-from harness import Client, LiveServer, Row
+from harness import SERVER_CLASS, Client, LiveServer
 
 from gymkit.fixture import make_server
-from gymkit.rows import demo_row
+from gymkit.rows import Row, demo_row
 from sandbox import CellResult, CommandResult, SandboxFileError, SandboxLost, cell_text, command_text
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -63,16 +64,16 @@ UseFakes = Callable[[type[Fake]], None]
 
 
 @pytest.fixture
-def use_fakes(shared: LiveServer, monkeypatch: pytest.MonkeyPatch) -> UseFakes:
+def use_fakes(monkeypatch: pytest.MonkeyPatch) -> UseFakes:
     """A function by which servers make fakes, of the given class, until the end of the test."""
     Fake.open = Fake.made = 0
-    server = sys.modules[type(shared.server).__module__]
+    server = sys.modules[SERVER_CLASS.__module__]
     return lambda kind: monkeypatch.setattr(server, "make_sandbox", kind)
 
 
 @pytest.fixture(scope="module")
-def shared(serve_for_module: Any) -> LiveServer:
-    return serve_for_module(part_characters=2000)
+def shared(serve_for_all: Any) -> LiveServer:
+    return serve_for_all(part_characters=2000)
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +94,16 @@ def limit(shared: LiveServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[floa
         monkeypatch.setattr(shared.server.config, "command_seconds", seconds)
 
     return set_limit
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend soon gives up a cell that it has interrupted."""
+    if importlib.util.find_spec("sandbox.e2b") is not None:
+        monkeypatch.setattr("sandbox.e2b.cells.PROBES", 2)
+        monkeypatch.setattr("sandbox.e2b.cells.PROBE_SECONDS", 1)
+    else:
+        monkeypatch.setattr("sandbox.confinement.jupyter.INTERRUPT_SECONDS", 1)
 
 
 def run(client: Client, code: str) -> str:
@@ -194,6 +205,7 @@ def test_a_cell_that_takes_too_long_is_interrupted_and_the_state_kept(
     assert run(session, "kept") == "[value]\n'kept'"
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "code",
     [
@@ -262,7 +274,7 @@ def test_there_is_no_sandbox_before_the_first_call_and_none_after_the_end(
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(run, running, "wait")
         time.sleep(0.2)
-        live.client().post("/close_session", cookies=running.cookies.get_dict())
+        live.client().post("/close_session", cookies=running.cookies)
         assert answer.result(15)
     assert wait_for(lambda: Fake.open == 0)  # the idle one too
     assert "has ended" in run(idle, "1")
@@ -277,7 +289,7 @@ def test_closing_a_session_ends_the_cell_that_runs(shared: LiveServer) -> None:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(run, client, "import time\ntime.sleep(60)")
         time.sleep(1)
-        shared.client().post("/close_session", cookies=client.cookies.get_dict())
+        shared.client().post("/close_session", cookies=client.cookies)
         assert answer.result(15)
 
 
@@ -292,15 +304,13 @@ def test_a_session_that_ends_while_its_sandbox_starts_leaves_none(
     with ThreadPoolExecutor(1) as pool:
         pool.submit(run, client, "1")
         assert wait_for(lambda: Fake.made == 1)
-        live.client().post("/close_session", cookies=client.cookies.get_dict())
+        live.client().post("/close_session", cookies=client.cookies)
     assert wait_for(lambda: Fake.open == 0)
 
 
-def test_warm_sandboxes_are_ready_and_end_with_the_server(
-    shared: LiveServer, rows: list[Row], use_fakes: UseFakes
-) -> None:
+def test_warm_sandboxes_are_ready_and_end_with_the_server(rows: list[Row], use_fakes: UseFakes) -> None:
     use_fakes(Fake)
-    server = make_server(type(shared.server), warm_sandboxes=1)
+    server = make_server(SERVER_CLASS, warm_sandboxes=1)
     with TestClient(server.setup_webserver()) as client:
         assert wait_for(lambda: len(server._pool._ready) == 1)
         client.post("/seed_session", json=rows[0])
