@@ -11,7 +11,6 @@ import json
 import sys
 import time
 import uuid
-from collections.abc import Iterable
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib import import_module
@@ -22,32 +21,44 @@ from zlib import crc32
 
 Row = dict[str, Any]
 
-Move = tuple[str, dict[str, Any]] | str
-"""A call, `(tool, arguments)`, or what is said."""
+Call = tuple[str, dict[str, Any]]
+"""`(tool, arguments)`"""
 
 CLAIM = ("terminate", {"status": "success", "answer": ""})
 DONE = "Done."
 
 
-def gives_up(prompt: str, first_output: str) -> bool:
-    """Whether the stand-in plays no further after the first answer of a tool: one time in three, by chance."""
+def gives_up(prompt: str, first_output: str = "") -> bool:
+    """Whether the stand-in plays no further after the first answer of a tool: one time in three, by chance.
+
+    Where there are no tools, it is whether it gives up instead of answering.
+    """
     return crc32((prompt + first_output).encode()) % 3 == 1
 
 
-def next_move(folder: str, prompt: str, outputs: list[str], tools: Iterable[str]) -> Move:
-    """What comes after the calls that had these outputs."""
+def next_turn(folder: str, prompt: str, outputs: list[str], tools: list[str]) -> tuple[list[str], Call | None]:
+    """What is said, and the call if there is one, after the calls that had these outputs."""
     if len(outputs) == 1 and gives_up(prompt, outputs[0]):
-        return CLAIM if CLAIM[0] in tools else DONE
+        return ([], CLAIM) if CLAIM[0] in tools else ([DONE], None)
+    if not tools and gives_up(prompt):
+        return [DONE], None
     moves = import_module("policy").play(rows_by_prompt(folder)[prompt])
-    try:
-        move = next(moves)
-        for output in outputs:
-            while isinstance(move, str):
-                move = next(moves)
-            move = moves.send(json.loads(output)["output"])
-    except StopIteration:
-        return DONE
-    return move
+    left = list(outputs)
+    said: list[str] = []
+    reply = None
+    while True:
+        try:
+            move = moves.send(reply)
+        except StopIteration:
+            return said or [DONE], None
+        if isinstance(move, str):
+            said.append(move)
+            reply = ""
+        elif left:
+            reply = json.loads(left.pop(0))["output"]
+            said = []
+        else:
+            return said, move
 
 
 @cache
@@ -93,21 +104,24 @@ class Handler(BaseHTTPRequestHandler):
         items = body["input"]
         prompt = next(text_of(item["content"]) for item in items if item.get("role") == "user")
         outputs = [text_of(item["output"]) for item in items if item.get("type") == "function_call_output"]
-        move = next_move(self.folder, prompt, outputs, [tool["name"] for tool in body.get("tools", [])])
+        said, call = next_turn(self.folder, prompt, outputs, [tool["name"] for tool in body.get("tools", [])])
         number = uuid.uuid4().hex
-        if isinstance(move, str):
-            content = [{"type": "output_text", "text": move, "annotations": []}]
-            item = {"type": "message", "id": f"msg_{number}", "role": "assistant", "content": content}
-        else:
-            item = {"type": "function_call", "id": f"fc_{number}", "call_id": f"call_{number}", "name": move[0]}
-            item["arguments"] = json.dumps(move[1])
+        output: list[dict[str, Any]] = []
+        for text in said:
+            content = [{"type": "output_text", "text": text, "annotations": []}]
+            output.append(
+                {"type": "message", "id": f"msg_{len(output)}_{number}", "role": "assistant", "content": content}
+            )
+        if call is not None:
+            ids = {"id": f"fc_{number}", "call_id": f"call_{number}"}
+            output.append({"type": "function_call", **ids, "name": call[0], "arguments": json.dumps(call[1])})
         return {
             "id": f"resp_{number}",
             "object": "response",
             "created_at": time.time(),
             "model": body["model"],
             "status": "completed",
-            "output": [item | {"status": "completed"}],
+            "output": [item | {"status": "completed"} for item in output],
             "parallel_tool_calls": False,
             "tool_choice": "auto",
             "tools": body.get("tools", []),
@@ -124,11 +138,12 @@ class Handler(BaseHTTPRequestHandler):
         messages = body["messages"]
         prompt = next(text_of(message["content"]) for message in messages if message["role"] == "user")
         outputs = [text_of(message["content"]) for message in messages if message["role"] == "tool"]
-        move = next_move(self.folder, prompt, outputs, [tool["function"]["name"] for tool in body.get("tools", [])])
+        tools = [tool["function"]["name"] for tool in body.get("tools", [])]
+        said, call = next_turn(self.folder, prompt, outputs, tools)
         number = uuid.uuid4().hex
-        answer: dict[str, Any] = {"role": "assistant", "content": move if isinstance(move, str) else None}
-        if not isinstance(move, str):
-            function = {"name": move[0], "arguments": json.dumps(move[1])}
+        answer: dict[str, Any] = {"role": "assistant", "content": said[-1] if said else None}
+        if call is not None:
+            function = {"name": call[0], "arguments": json.dumps(call[1])}
             answer["tool_calls"] = [{"id": f"call_{number}", "type": "function", "function": function}]
         return {
             "id": f"chatcmpl-{number}",
@@ -139,7 +154,7 @@ class Handler(BaseHTTPRequestHandler):
                 {
                     "index": 0,
                     "message": answer,
-                    "finish_reason": "stop" if isinstance(move, str) else "tool_calls",
+                    "finish_reason": "stop" if call is None else "tool_calls",
                     "logprobs": None,
                 }
             ],
