@@ -37,6 +37,7 @@ DATA = ("uv", "run", "gymkit", "data")
 CASES = ("uv", "run", "gymkit", "cases")
 CHECK = ("uv", "run", "gymkit", "check")
 DEPLOY = ("uv", "run", "gymkit", "deploy")
+CONFLICTS = ("uv", "run", "gymkit", "conflicts")
 
 NOTHING: Mapping[str, str] = {}
 

@@ -90,7 +90,9 @@ class NumberGame:
         self.found = False
 '''
 
-TASKS = '''
+TASKS = '''\
+"""The tasks and their answers."""
+
 
 def tasks() -> dict[str, list[dict[str, str]]]:
     """One task per number."""
@@ -170,15 +172,11 @@ def test_a_hand_made_environment_keeps_its_tool_bodies(template: Template, attac
         server = server.replace(sample, own)
     (folder / "server.py").write_text(server)
     # Step 4: the domain in place of the sample's.
-    (folder / "number_game.py").write_text(DOMAIN + TASKS)
+    (folder / "number_game.py").write_text(DOMAIN)
+    (folder / "tasks.py").write_text(TASKS)
     (folder / "policy.py").write_text(PLAYER)
-    make_data = (folder / "make_data.py").read_text()
-    (folder / "make_data.py").write_text(make_data.replace("from wordle import", "from number_game import"))
     for sample in ("wordle.py", "tests/test_wordle.py"):
         (folder / sample).unlink()
-    cases = (folder / "tests" / "verifier_cases.jsonl").read_text().splitlines(keepends=True)
-    own_cases = "".join(in_numbers(case) for case in cases if "after the last try" not in case)
-    (folder / "tests" / "verifier_cases.jsonl").write_text(own_cases)
 
     # Step 5, with the virtual environment that the tests share.
     assert "uv sync" in check
@@ -195,11 +193,3 @@ def test_a_hand_made_environment_keeps_its_tool_bodies(template: Template, attac
 
 WORD = "    word: str = Field(description=\"An English word with five letters, as 'crane'.\")\n"
 NUMBER = '    number: int = Field(description="A number from 1 to 20.")\n'
-
-
-def in_numbers(case: str) -> str:
-    """A verifier case of the sample, in terms of the number game."""
-    case = case.replace('"crane"', '"Yes, it is 7."').replace('"cranes"', '"no number"')
-    for word, number in (("crane", 7), ("slate", 10), ("about", 3)):
-        case = case.replace(f'{{\\"word\\": \\"{word}\\"}}', f'{{\\"number\\": {number}}}')
-    return case.replace('"five letters"', '"ground_truth"')

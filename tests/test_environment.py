@@ -131,7 +131,7 @@ def test_a_stale_row_fails_its_checks(environment: Environment) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "failing"),
     [
-        ("float(episode.solved)", "1.0", "test_a_claimed_output_earns_nothing"),
+        ("float(episode.solved)", "1.0", "test_the_verifier_cases_hold"),
         (
             "game.guess(body.word)",
             "f'{game._secret} {game.guess(body.word)}'",

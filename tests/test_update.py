@@ -17,14 +17,14 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import Attach
-from generated import DATA, LINES, SAMPLE, Environment, Template, copier, run, run_ok
+from generated import CASES, CONFLICTS, DATA, LINES, SAMPLE, Environment, Template, copier, run, run_ok
 
 Done = subprocess.CompletedProcess[str]
 
 
 def users_own(domain: str) -> list[str]:
     """The files that an update leaves alone, those of data/ aside."""
-    return [f"{domain}.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl"]
+    return [f"{domain}.py", "tasks.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl"]
 
 
 MIDDLEWARE = "gymkit/middleware.py"
@@ -34,7 +34,7 @@ GUESS = "        return ToolResponse(output=game.guess(body.word))\n"
 FILLED_IN = '''        output = game.guess(body.word.strip())
         return ToolResponse(output=output)
 
-    async def give_up(self, request: Request) -> ToolResponse:
+    def give_up(self, request: Request) -> ToolResponse:
         """Give the game up."""
         game: WordleGame = self.episode(request)
         game.calls = 1000
@@ -220,34 +220,32 @@ def test_a_users_work_survives_two_releases(
     releases.release_before()
     project = generate(releases, tmp_path / "my_env", env, "v0.0.1")
     # Tool bodies filled in, a renamed sample tool, a new tool, another config field.
-    project.edit("server.py", "async def guess(", "async def guess_word(")
+    project.edit("server.py", "def guess(", "def guess_word(")
     project.edit(
         "server.py",
         'app.post("/guess")(self.guess)\n',
         'app.post("/guess_word")(self.guess_word)\n        app.post("/give_up")(self.give_up)\n',
     )
     project.edit("server.py", GUESS, FILLED_IN)
-    # The sample domain replaced by a module of another name, with own words, rows, tests and player.
-    domain = project.read("wordle.py").replace("MAX_GUESSES = 6", "MAX_GUESSES = 7")
-    project.file("puzzle.py").write_text(domain.replace("the tool guess with", "the tool guess_word with"))
+    # The sample domain replaced by a module of another name, with own tasks, rows, tests and player.
+    project.file("puzzle.py").write_text(project.read("wordle.py").replace("MAX_GUESSES = 6", "MAX_GUESSES = 7"))
+    project.edit("tasks.py", "the tool guess with", "the tool guess_word with")
     tests = project.read("tests/test_wordle.py").replace("6 tries", "7 tries").replace("of 6", "of 7")
     project.file("tests/test_puzzle.py").write_text(tests.replace("import wordle", "import puzzle as wordle"))
     project.edit("tests/test_puzzle.py", "from wordle import", "from puzzle import")
     for name in ("wordle.py", "tests/test_wordle.py"):
         project.file(name).unlink()
-    for name in ("server.py", "make_data.py", "policy.py"):
+    for name in ("server.py", "tasks.py", "policy.py"):
         project.edit(name, "from wordle import", "from puzzle import")
     project.edit("policy.py", 'yield "guess"', 'yield "guess_word"')
-    cases = project.read("tests/verifier_cases.jsonl").replace('"name": "guess"', '"name": "guess_word"')
-    cases = "".join(line + "\n" for line in cases.splitlines() if "after the last try" not in line)
-    project.file("tests/verifier_cases.jsonl").write_text(cases)
     # Own dependency, README section, settings; a sample file deleted.
     project.edit("pyproject.toml", '  "rich>=13.0",\n', '  "rich>=13.0",\n  "packaging>=24.0",\n')
-    project.edit("README.md", "## Files\n", "## My own section\n\nMine.\n\n## Files\n")
+    project.edit("README.md", "\n## ", "\n## My own section\n\nMine.\n\n## ")
     project.edit("configs/my_env.yaml", "      # tool_seconds: 60\n", "      tool_seconds: 30\n")
     project.file("resources_servers/my_env/README.md").unlink()
     runs = installed(project)
     runs.run_ok(*DATA)
+    runs.run_ok(*CASES)
     project.commit()
     mine = project.tree()
 
@@ -258,13 +256,13 @@ def test_a_users_work_survives_two_releases(
     releases.change("server.py", "\nVERIFIER_FIXTURE", "\n# What `gym env test` runs.\nVERIFIER_FIXTURE")
     releases.change("Dockerfile", "USER 1000\n", "USER 1000:1000\n")
     releases.change("resources_servers/{{ env_name }}/server.py", "# In front of", "# Before")
-    releases.change("resources_servers/{{ env_name }}/README.md", "The door", "This is the door")
+    releases.change("resources_servers/{{ env_name }}/README.md", "The entry point", "This is the entry point")
     releases.release("v0.2.0")
     project.update_ok()
 
     assert not [line for line in project.changed() if line.startswith(("UU", "AA", "DU", "UD"))]
     after = project.tree()
-    own = ["puzzle.py", "policy.py", "tests/test_puzzle.py", "tests/verifier_cases.jsonl"]
+    own = ["puzzle.py", "tasks.py", "policy.py", "tests/test_puzzle.py", "tests/verifier_cases.jsonl"]
     for name in [*own, *(name for name in mine if name.startswith("data/"))]:
         assert after[name] == mine[name], name
     assert not {"wordle.py", "tests/test_wordle.py"} & set(after)
@@ -311,11 +309,11 @@ def test_a_change_on_the_same_line_is_a_conflict_that_cannot_be_overlooked(
     assert "+ '!'" in server
     # It cannot be committed, and pytest names its place.
     runs = installed(project)
-    hook = runs.run(runs.python, "-m", "gymkit.conflicts", "server.py")
+    hook = runs.run(*CONFLICTS, "server.py")
     assert (hook.returncode, hook.stdout.splitlines()[0]) == (1, f"conflict marker: server.py:{place}")
     tests = own_tests(runs)
     assert tests.returncode != 0
-    assert f"server.py:{place}" in tests.stdout or f"line {place}" in tests.stdout
+    assert f"server.py, line {place}" in tests.stdout + tests.stderr
     # The documented way out.
     run_ok("git", "reset", "--hard", "-q", cwd=project.path)
     assert project.changed() == []
@@ -330,14 +328,13 @@ def test_edited_and_missing_template_files_are_named(
     runs = installed(project)
     test = "tests/test_template_files.py"
     assert own_tests(runs, test).returncode == 0
-    project.edit("rollout.py", "TOOL_SECONDS = 300", "TOOL_SECONDS = 30")
+    project.file("rollout.py").write_text(project.read("rollout.py") + "# Edited.\n")
     project.file("tests/test_rollout.py").unlink()
     done = own_tests(runs, test)
     assert done.returncode == 1
     assert "edited: rollout.py; missing: tests/test_rollout.py" in done.stdout
-    project.edit(
-        "pyproject.toml", "[tool.uv]\n", '[tool.gymkit]\nown = ["rollout.py", "tests/test_rollout.py"]\n\n[tool.uv]\n'
-    )
+    own = '\n[tool.gymkit]\nown = ["rollout.py", "tests/test_rollout.py"]\n'
+    project.file("pyproject.toml").write_text(project.read("pyproject.toml") + own)
     assert own_tests(runs, test).returncode == 0
 
 
@@ -366,7 +363,7 @@ def test_another_port_and_description_do_what_they_say(releases: Releases, tmp_p
     for name in ("README.md", "Dockerfile"):
         assert "8080" in project.read(name)
         assert "7860" not in project.read(name)
-    for name in ("README.md", "configs/my_env.yaml", "environments/my_env/manifest.yaml", "pyproject.toml"):
+    for name in ("README.md", "configs/my_env.yaml", "environments/my_env/manifest.yaml"):
         assert "Find the word." in project.read(name)
 
 
