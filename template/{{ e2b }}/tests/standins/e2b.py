@@ -1,7 +1,7 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """A stand-in of E2B's service on loopback: E2B's own clients talk to it, and code, commands and files are real.
 
-    python standin_e2b.py PORT
+    python tests/standins/e2b.py PORT
 
 prints the variables that point a client here. In a test: `with serve() as service`, and `service.environment()`.
 
@@ -782,9 +782,8 @@ class Service:
         kind = request.headers["content-type"]
         if kind.startswith("multipart/"):
             message = BytesParser().parsebytes(f"Content-Type: {kind}\r\n\r\n".encode() + body)
-            parts = message.get_payload()
-            assert isinstance(parts, list)
-            files = [(part_name(part), part.get_payload(decode=True)) for part in parts]
+            parts = [part for part in message.walk() if not part.is_multipart()]
+            files = [(part_name(part), part_data(part)) for part in parts]
         else:
             files = [("", body)]
         if path := request.query_params.get("path"):
@@ -831,6 +830,12 @@ def part_name(part: Message) -> str:
     """The file name of a part, whole: the standard library's own reading takes folders off."""
     name = part.get_param("filename", header="content-disposition")
     return name[2] if isinstance(name, tuple) else str(name or "")
+
+
+def part_data(part: Message) -> bytes:
+    data = part.get_payload(decode=True)
+    assert isinstance(data, bytes)
+    return data
 
 
 def write(sandbox: Sandbox, text: str, data: bytes) -> Json:
