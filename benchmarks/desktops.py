@@ -105,8 +105,8 @@ def leftovers(episodes: int = 100) -> None:
             client.post("/screenshot", json={})
             cookie = client.cookies.get_dict()[server.get_session_middleware_key()]
             desktop = server._sessions.find(cookie.strip('"')).state.desktop
-            os.kill((desktop._server if number % 20 == 9 else desktop._app).pid, signal.SIGKILL)
-            displays.add(desktop._display)
+            os.kill((desktop.display.server if number % 20 == 9 else desktop.app).pid, signal.SIGKILL)
+            displays.add(desktop.display.name)
         items = play_row(client, row)
         verdict = client.verdict(row, items)
         outcome = verdict["failure_kind"] if verdict["mask_sample"] else f"reward {verdict['reward']:g}"

@@ -46,6 +46,11 @@ class Keeper:
         self._count = 0
         self._reader = asyncio.create_task(self._read())
 
+    @property
+    def pid(self) -> int:
+        """The keeper's own process id."""
+        return self._process.pid
+
     @classmethod
     async def start(cls, folder: Path) -> "Keeper":
         """A keeper for the programs of one display.

@@ -5,6 +5,7 @@ Pictures come by the core protocol, input goes by XTEST, the shape of the pointe
 Every call blocks. A `Screen` belongs to one thread at a time.
 """
 
+import functools
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -16,8 +17,9 @@ import xcffib.xfixes
 import xcffib.xproto
 import xcffib.xtest
 from PIL import Image
+from xcffib.ffi import ffi
 
-from keyboard import keysym_of
+from desktop.keyboard import keysym_of
 
 PROTOCOL = b"MIT-MAGIC-COOKIE-1"
 KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
@@ -34,11 +36,12 @@ CLIENT_MESSAGE = 33
 
 
 class DisplayGone(Exception):
-    """The X server does not answer, or has hung up."""
+    """The X server does not answer, or has closed the connection."""
 
 
-def _checked[Result](method: Callable[..., Result]) -> Callable[..., Result]:
-    def call(*arguments: Any, **options: Any) -> Result:
+def _checked[**Arguments, Result](method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    @functools.wraps(method)
+    def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
         try:
             return method(*arguments, **options)
         except (xcffib.XcffibException, OSError) as error:
@@ -52,7 +55,7 @@ class Screen:
 
     Args:
         display: Its name, as `:7`.
-        cookie: What lets us in.
+        cookie: The display's MIT-MAGIC-COOKIE-1.
 
     Raises:
         DisplayGone: by every method.
@@ -61,13 +64,15 @@ class Screen:
     @_checked
     def __init__(self, display: str, cookie: bytes) -> None:
         self._connection = _connect(display, cookie)
-        self._core = self._connection.core
-        screen = self._connection.get_setup().roots[0]
+        # xcffib's types do not have the requests of its extensions.
+        self._core: Any = self._connection.core
+        self._setup: Any = self._connection.get_setup()
+        screen = self._setup.roots[0]
         self._root: int = screen.root
         self.width: int = screen.width_in_pixels
         self.height: int = screen.height_in_pixels
-        self._test = self._connection(xcffib.xtest.key)
-        self._fixes = self._connection(xcffib.xfixes.key)
+        self._test: Any = self._connection(xcffib.xtest.key)
+        self._fixes: Any = self._connection(xcffib.xfixes.key)
         self._fixes.QueryVersion(5, 0).reply()
         self._core.ChangeWindowAttributes(self._root, xcffib.xproto.CW.EventMask, [SUBSTRUCTURE_NOTIFY])
         self._pings = 0
@@ -77,7 +82,7 @@ class Screen:
         self._read_keyboard()
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection."""
         self._connection.disconnect()
 
     def _sync(self) -> None:
@@ -141,7 +146,7 @@ class Screen:
         )
         # `request.reply()` would make a list of three million numbers.
         reply = self._connection.wait_for_reply(request.sequence)
-        pixels = bytes(xcffib.ffi.buffer(reply.cdata, 32 + size))[32:]
+        pixels = bytes(ffi.buffer(reply.cdata, 32 + size))[32:]
         picture = Image.frombytes("RGB", (self.width, self.height), pixels, "raw", "BGRX")
         pointer = self._fixes.GetCursorImage().reply()
         colours = b"".join(pixel.to_bytes(4, "little") for pixel in pointer.cursor_image)
@@ -191,7 +196,7 @@ class Screen:
 
     def _read_keyboard(self) -> None:
         """Learn which key gives which keysym, and which keys nobody needs."""
-        setup = self._connection.get_setup()
+        setup = self._setup
         first, count = setup.min_keycode, setup.max_keycode - setup.min_keycode + 1
         mapping = self._core.GetKeyboardMapping(first, count).reply()
         per_key, keysyms = mapping.keysyms_per_keycode, list(mapping.keysyms)
@@ -271,10 +276,10 @@ class Screen:
 
 def _connect(display: str, cookie: bytes) -> xcffib.Connection:
     """xcffib's own `connect(auth=...)` frees the cookie before it is sent (1.13)."""
-    ffi = xcffib.ffi
     name, data = ffi.new("char[]", PROTOCOL), ffi.new("char[]", cookie)
     fields = {"namelen": len(PROTOCOL), "name": name, "datalen": len(cookie), "data": data}
-    pointer = xcffib.lib.xcb_connect_to_display_with_auth_info(
+    lib: Any = xcffib.lib
+    pointer = lib.xcb_connect_to_display_with_auth_info(
         display.encode(), ffi.new("xcb_auth_info_t *", fields), ffi.NULL
     )
     return xcffib.wrap(pointer)
