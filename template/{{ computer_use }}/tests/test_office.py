@@ -5,20 +5,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from harness import LiveServer, play_row, read_rows
+from harness import LiveServer, played
 
-from gymkit.rows import Row
+from gymkit.rows import Row, data_path, read_rows
 from office import OfficeTask, changed, initial_state
 from tasks import KINDS, tasks
 
 AT_ONCE = 4
 """Episodes that are played at the same time."""
-
-
-@pytest.fixture(scope="module")
-def served(serve_for_module: Any) -> LiveServer:
-    """The environment, served for all tests of this file."""
-    return serve_for_module()
 
 
 def solved(task: OfficeTask) -> bytes:
@@ -80,18 +74,14 @@ def test_the_tasks_are_always_the_same() -> None:
 def rewards(served: LiveServer, rows: list[Row]) -> dict[str, float]:
     """The rewards of rows that the player has played, by their ids."""
 
-    def play(row: Row) -> float:
-        client = served.client()
-        client.seed(row)
-        return client.verdict(row, play_row(client, row))["reward"]
-
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return dict(zip([row["task_id"] for row in rows], pool.map(play, rows), strict=True))
+        verdicts = list(pool.map(lambda row: played(served.client(), row), rows))
+    return {verdict["task_id"]: verdict["reward"] for verdict in verdicts}
 
 
 def test_the_player_does_a_task_of_each_kind(served: LiveServer) -> None:
     """By real clicks and keys, in the real application."""
-    rows = read_rows("validation")[: len(KINDS)]
+    rows = read_rows(data_path("validation"))[: len(KINDS)]
     assert rewards(served, rows) == {row["task_id"]: 1.0 for row in rows}
 
 

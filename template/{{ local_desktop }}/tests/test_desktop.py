@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 import requests
-from harness import Client, LiveServer, play_row
+from harness import Client, LiveServer, play_row, played
 from PIL import Image, ImageChops
 
 from desktop import DesktopLost, backend
@@ -33,10 +33,12 @@ from gymkit.rows import Row
 from gymkit.server import CannotServe
 
 
-@pytest.fixture(scope="module")
-def served(serve_for_module: Any) -> LiveServer:
-    """The environment, served for all tests of this file that change no route."""
-    return serve_for_module(unconfined_commands=True)
+@pytest.fixture(scope="module", autouse=True)
+def commands_everywhere(served: LiveServer) -> Iterator[None]:
+    """Commands are run also where they cannot be confined."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(served.server.config, "unconfined_commands", True)
+        yield
 
 
 @pytest.fixture
@@ -48,9 +50,11 @@ def client(served: LiveServer) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def shared(served: LiveServer, rows: list[Row]) -> Client:
+def shared(served: LiveServer, rows: list[Row]) -> Iterator[Client]:
     """A client with a desktop that runs, for tests to which it does not matter what others have done there."""
-    return seeded(served, rows[0])
+    client = seeded(served, rows[0])
+    yield client
+    client.post("/close_session")
 
 
 @pytest.fixture
@@ -304,8 +308,7 @@ def test_the_player_clicks_where_things_are_in_pictures_of_another_size(
     client: Client, rows: list[Row], config: Callable[..., None]
 ) -> None:
     config(image_scale=0.37)
-    client.seed(rows[0])
-    assert client.verdict(rows[0], play_row(client, rows[0]))["reward"] == 1.0
+    assert played(client, rows[0])["reward"] == 1.0
 
 
 def test_a_session_changes_no_pixel_of_another(
