@@ -136,7 +136,7 @@ def test_its_own_tests_pass(environment: Environment) -> None:
 @pytest.mark.parametrize("line", LINES if FULL else LINES[-1:])
 def test_the_same_works_through_e2bs_own_client(environments: Environments, line: str) -> None:
     environment = environments("computer_use", line, "use_e2b=true")
-    assert not (environment.path / "display").exists()
+    assert not (environment.path / "desktop" / "display").exists()
     if FULL:
         assert environment.own_tests() > 150
     else:

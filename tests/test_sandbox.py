@@ -31,7 +31,7 @@ def test_its_own_tests_pass(environment: Environment) -> None:
 @pytest.mark.parametrize("line", LINES if FULL else LINES[:1])
 def test_the_same_tests_pass_through_e2bs_own_client(environments: Environments, line: str) -> None:
     environment = environments("sandbox", line, "use_e2b=true")
-    assert not (environment.path / "confinement").exists()
+    assert not (environment.path / "sandbox" / "confinement").exists()
     if FULL:
         assert environment.own_tests() > 180
     else:
