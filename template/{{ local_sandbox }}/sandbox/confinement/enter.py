@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The last step before a confined process runs: gives up the server's identity, sets its limits, becomes it.
+"""Becomes a confined process, after it has given up the identity of the server and set the limits.
 
     python -I -S enter.py ORDER
 

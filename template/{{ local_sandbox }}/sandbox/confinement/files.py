@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Files below a folder in which confined processes do what they like: links, pipes and devices lead nowhere here.
+"""Reads and writes files below a folder that confined processes can change: links, pipes and devices are refused.
 
 Each step of a path is opened by itself, from the folder before it, and no step is a symbolic link.
 """

@@ -1,11 +1,12 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Stands between the server and a confined process: what that process leaves behind ends with it, or with the server.
+"""Runs a confined process, and ends all that descends from it when it ends, or when the server does.
 
     python -I -S guard.py
 
 The first line of standard input says what to run, as JSON: `command`, `folder` (removed when the server goes; may be
-null), `max_processes`. After that, standard input is the lifeline: its end means that the server has gone, a line that
-the process has to end. Exits with the command's exit code, 128 + the signal that ended it, or 137 when ended from here.
+null), `max_processes`. After that, the end of standard input means that the server has gone, and a line means that the
+process has to be ended. Exits with the exit code of the command, 128 + the signal that ended it, or 137 if this
+program ended it.
 
 A process cannot leave by `setsid` or a second fork: on Linux this program adopts what loses its parent.
 """
@@ -87,7 +88,7 @@ def reap(child: int) -> int | None:
 
 
 def watch(child: int, max_processes: int) -> tuple[int, bool]:
-    """Wait until the child has ended, too many processes run, or the lifeline speaks.
+    """Wait until the child has ended, too many processes run, or standard input says that it has to be ended.
 
     Returns:
         The exit code, and whether the server has gone.
@@ -144,7 +145,7 @@ def main() -> NoReturn:
         signal.signal(number, signal.SIG_IGN)
     line = b""
     while not line.endswith(b"\n"):
-        part = os.read(0, 1)  # No further than the line: what follows is the lifeline's.
+        part = os.read(0, 1)  # No further than the line: what follows is for watch().
         if not part:
             os._exit(KILLED)
         line += part

@@ -51,9 +51,9 @@ class Execution:
 
 
 class Kernel:
-    """One interpreter: a confined IPython kernel, and the sockets on which it is talked to.
+    """One interpreter: a confined IPython kernel, and the sockets that connect the server with it.
 
-    Nothing that comes over the sockets is trusted: the cell's code can write to them too.
+    No message on the sockets is trusted: the code of a cell can write to them too.
     """
 
     _numbers = itertools.count()
@@ -127,7 +127,7 @@ class Kernel:
         return socket
 
     async def _wait_until_ready(self) -> None:
-        """Until a request is answered, and its messages for everybody come too."""
+        """Until a request is answered, and what it publishes arrives too."""
         while True:
             request = await self._send(self._shell, "kernel_info_request", {})
             await self._reply(request)
@@ -159,7 +159,7 @@ class Kernel:
                 return content
 
     async def _collect(self, request: str, execution: Execution, too_much: asyncio.Event) -> None:
-        """Note what a cell's messages for everybody say, up to the last of them."""
+        """Record what a cell publishes, up to the last of its messages."""
         count = 0
         while True:
             frames = await self._iopub.recv_multipart()
@@ -201,7 +201,14 @@ class Kernel:
         ended = self.process.ended
         # Lone surrogates, which JSON can carry, are no text that a kernel takes.
         code = code.encode(errors="replace").decode()
-        content = {"code": code, "silent": False, "store_history": True, "allow_stdin": False}
+        # Without `stop_on_error`: with it, the kernel skips a cell that arrives while the one before it is failing.
+        content = {
+            "code": code,
+            "silent": False,
+            "store_history": True,
+            "allow_stdin": False,
+            "stop_on_error": False,
+        }
         request = self._unfinished = await self._send(self._shell, "execute_request", content)
         reply = asyncio.ensure_future(self._reply(request))
         collected = asyncio.ensure_future(self._collect(request, execution, output.too_much))
@@ -223,7 +230,7 @@ class Kernel:
                 task.cancel()
 
     async def _finish_before(self) -> bool:
-        """Interrupt a cell that nobody waits for any more, because its client has gone; whether it has ended."""
+        """Interrupt a cell whose caller has gone, if there is one; whether no cell runs any more."""
         if self._unfinished is not None:
             await self._send(self._control, "interrupt_request", {})
             with contextlib.suppress(TimeoutError):
@@ -233,7 +240,7 @@ class Kernel:
         return self._unfinished is None
 
     async def close(self) -> None:
-        """End it, and give back what it holds. A second call changes nothing."""
+        """End it, and release its sockets and its folder. A second call changes nothing."""
         for socket in self._sockets:
             socket.close()
         self._sockets.clear()

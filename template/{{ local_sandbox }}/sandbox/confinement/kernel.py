@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The confined interpreter: IPython's kernel, with output that its reader can hold back.
+"""The confined interpreter: IPython's kernel, which waits where its output is not read.
 
 What a cell prints goes through the process's own standard output and error, pipes that hold no more than 64 KB: a cell
 that prints faster than the server reads waits. (As kernel messages, all of it would pile up in the server's memory.)

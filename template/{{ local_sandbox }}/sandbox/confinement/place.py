@@ -25,15 +25,15 @@ class Place:
     def __init__(self, level: Level, readable: Sequence[str] = ()) -> None:
         self.level = level
         self.readable = list(readable)
-        # Not by uid 0, which no limit on processes binds.
+        # A user other than root, for whom the system enforces no limit on processes.
         self.user = secrets.choice(USERS) if level == "bubblewrap" and os.getuid() == 0 else None
         self.root = Path(tempfile.mkdtemp(prefix="sandbox-"))
         self.version = 0
-        """Counts how often `work` had to be made anew."""
+        """Number of times that `work` was made again."""
         self._make_work()
         self.tmp = self.make_folder("tmp")
-        # As /tmp is everywhere: Python may lie below it, and bubblewrap has to get there before it is another user.
-        # Nobody else comes this far: the root is closed to them.
+        # With the permissions of /tmp: Python may be installed below it, and bubblewrap needs to get there before it
+        # changes the user. No other user can: `root` is closed to them.
         self.tmp.chmod(0o1777)
 
     def _make_work(self) -> None:
@@ -42,7 +42,7 @@ class Place:
         self._identity = (found.st_dev, found.st_ino)
 
     def restore(self) -> None:
-        """Make `work` anew where a process has deleted or replaced it (in bubblewrap none can)."""
+        """Make `work` again if a process has deleted or replaced it (in bubblewrap none can)."""
         try:
             found = self.work.lstat()
             if (found.st_dev, found.st_ino) == self._identity:
@@ -62,6 +62,6 @@ class Place:
         return folder
 
     def remove(self) -> None:
-        """Remove all of it. For a place that has no process; else its guard does it."""
+        """Remove all of it. No process may be running in it."""
         if self.root.exists():
             remove(str(self.root))

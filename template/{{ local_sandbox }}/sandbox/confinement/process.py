@@ -40,7 +40,7 @@ class Confined:
             command: The command line.
             place: Where it belongs.
             max_processes: It is ended when it has more.
-            owner: When the server goes without a word, this process's guard removes the place.
+            owner: Whether its guard removes the place if the server is killed.
 
         Raises:
             ConfinementError: the machine has no process or descriptor left.
@@ -92,11 +92,11 @@ class Confined:
                 self._process.kill()
             await self.ended
         if self.ended.result() == -signal.SIGKILL:
-            # Somebody has killed the guard: at the level `limits`, the process can.
+            # The guard was killed: at the level `limits`, the process can do that.
             sweep(self.place)
 
     async def close(self) -> None:
-        """End all of it, and give its descriptors back. A second call changes nothing."""
+        """End all of it, and close its descriptors. A second call changes nothing."""
         if self.stdout < 0:
             return
         stdout, stderr, self.stdout, self.stderr = self.stdout, self.stderr, -1, -1
@@ -110,7 +110,7 @@ class Confined:
 
 
 def sweep(place: Place) -> None:
-    """Kill the processes that were started with this place as their home, and have lost their guard."""
+    """Kill the processes that were started with this place as their home, after their guard was killed."""
     mark = b"HOME=" + os.fsencode(place.work)
     for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():
         if name.isdigit():

@@ -22,11 +22,14 @@ PROBE_SECONDS = 30
 
 @dataclass
 class View:
-    """Where a confined process finds things: elsewhere than the server does, where it has a view of its own."""
+    """The paths, the environment and the command line of a confined process.
+
+    In bubblewrap, the folders of its place have other paths than the server uses.
+    """
 
     place: Place
     shared: Path | None = None
-    """A further folder of the place, for the process to share with the server."""
+    """A further folder of the place, which the process shares with the server."""
     work: str = field(init=False)
     tmp: str = field(init=False)
     programs: str = field(init=False)
@@ -128,7 +131,7 @@ def interpreter_paths() -> tuple[str, ...]:
 
 
 class Strongest(NamedTuple):
-    """The strongest level that this machine can do, and why it is not a stronger one."""
+    """The strongest level that this machine can do, and the reason if that is not bubblewrap."""
 
     level: Level
     reason: str
