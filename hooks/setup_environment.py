@@ -210,7 +210,9 @@ def import_gate(uv: str, python: Python | None) -> None:
     """
     code = "import os; os.environ.setdefault('E2B_API_KEY','x'); import server\n"
     # Nor should the first start and the first rollout have to compile.
-    code += "try: import rollout, uvicorn.protocols.http.httptools_impl\nexcept Exception: pass"
+    code += "try: import rollout, uvicorn.protocols.http.httptools_impl\nexcept Exception: pass\n"
+    # A sandbox's interpreter may not write bytecode itself.
+    code += "try: import ipykernel.kernelapp, ipykernel.zmqshell\nexcept Exception: pass"
     run = [uv, "run", "--no-sync", "python", "-c"]
     last = IMPORTED_LAST["0.7" if python is None else python.nemo_gym]
     # Without the variable that forbids bytecode: with it, every start would compile anew.

@@ -224,8 +224,8 @@ def main() -> None:
 STANDIN = """
 import json, sys
 sys.path.insert(0, "tests")
-import standin_e2b
-with standin_e2b.serve() as service:
+from standins import e2b
+with e2b.serve() as service:
     print(json.dumps(service.environment()), flush=True)
     sys.stdin.read()
 """
