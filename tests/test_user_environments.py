@@ -103,10 +103,10 @@ def test_its_player_plays_and_its_commands_work(user_environments: UserEnvironme
 # ------------------------------------------------------------------------------------- text alone, through NeMo Gym
 
 
-@pytest.fixture
-def environment(user_environments: UserEnvironments, line: str) -> Environment:
-    """For the fixtures of conftest.py: the stand-in model plays the quiz."""
-    return user_environments("quiz", line)
+@pytest.fixture(scope="session")
+def environment(request: pytest.FixtureRequest, user_environments: UserEnvironments) -> Environment:
+    """For the fixtures of conftest.py: the stand-in model plays the quiz, on the parameter's line."""
+    return user_environments("quiz", request.param)
 
 
 def check_answers(environment: Environment, output: Path, split: str) -> None:
@@ -123,14 +123,16 @@ def check_answers(environment: Environment, output: Path, split: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [pytest.param(line, marks=pytest.mark.xdist_group(f"user quiz {line}")) for line in LINES]
+    "environment",
+    [pytest.param(line, marks=pytest.mark.xdist_group(f"user quiz {line}")) for line in LINES],
+    indirect=True,
 )
 def test_a_grader_of_the_final_message_gets_its_rewards_through_nemo_gym(
-    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path, line: str
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:
     """By `ng_run` on 0.4, by `gym eval run` on 0.7."""
     output = environment.path / "results" / "answers.jsonl"
-    if line == "0.7":
+    if environment.line == "0.7":
         said = environment.run_ok(
             *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
             *("--output", "results/answers.jsonl", "--model-type", "vllm_model", "--model", "standin"),

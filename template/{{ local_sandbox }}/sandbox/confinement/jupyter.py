@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Talking to a confined interpreter: Jupyter's messages, and the streams that it prints to."""
+"""The interpreter of a sandbox: a confined Jupyter kernel, and the messages that run cells in it."""
 
 import asyncio
 import contextlib
@@ -8,8 +8,6 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -18,8 +16,12 @@ import zmq
 import zmq.asyncio
 from jupyter_client.session import Session
 
-from confinement import PYTHON, Confined, ConfinementError, Limits, Place, View
-from confinement.guard import remove
+from sandbox.confinement import PYTHON, ConfinementError, Limits
+from sandbox.confinement.guard import remove
+from sandbox.confinement.output import Output
+from sandbox.confinement.place import Place
+from sandbox.confinement.process import Confined
+from sandbox.confinement.view import View
 
 MESSAGE_BYTES = 4_000_000
 """A larger message from the kernel is not taken."""
@@ -32,78 +34,6 @@ LATE_SECONDS = 2
 """How long to wait, when a cell is done, for what it has sent on another socket."""
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
-
-
-class Printed:
-    """What comes out of a stream: its beginning and its end, so that no output fills the server's memory."""
-
-    def __init__(self, keep: int) -> None:
-        self.half = keep // 2
-        self.count = 0
-        self._head = bytearray()
-        self._tail = bytearray()
-
-    def add(self, data: bytes) -> None:
-        self.count += len(data)
-        room = self.half - len(self._head)
-        if room > 0:
-            self._head += data[:room]
-            data = data[room:]
-        self._tail += data
-        if len(self._tail) > 2 * self.half:
-            del self._tail[: -self.half]
-
-    def text(self) -> str:
-        tail = self._tail[-self.half :]
-        left_out = self.count - len(self._head) - len(tail)
-        mark = f"\n[... {left_out:,} bytes left out ...]\n".encode() if left_out else b""
-        return bytes(self._head + mark + tail).decode(errors="replace")
-
-
-class Output:
-    """Both streams of a confined process, read while one cell or command runs.
-
-    In between nobody reads: a process that goes on printing has to wait.
-    """
-
-    def __init__(self, process: Confined, limits: Limits) -> None:
-        self.stdout = Printed(limits.kept_bytes)
-        self.stderr = Printed(limits.kept_bytes)
-        self.too_much = asyncio.Event()
-        self._streams = {process.stdout: self.stdout, process.stderr: self.stderr}
-        self._limit = limits.printed_bytes
-
-    @contextmanager
-    def reading(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        for descriptor in self._streams:
-            loop.add_reader(descriptor, self._read, descriptor)
-        try:
-            yield
-        finally:
-            for descriptor in self._streams:
-                loop.remove_reader(descriptor)
-
-    def _read(self, descriptor: int) -> bool:
-        """Read what is there; whether there may be more at once."""
-        try:
-            data = os.read(descriptor, 65536)
-        except BlockingIOError:
-            return False
-        if not data:  # closed by all who could write
-            asyncio.get_running_loop().remove_reader(descriptor)
-            return False
-        self._streams[descriptor].add(data)
-        if self.stdout.count + self.stderr.count > self._limit:
-            self.too_much.set()
-        return True
-
-    def drain(self) -> None:
-        """Read what is still in the pipes. A process that prints for ever does not hold this up."""
-        for descriptor in self._streams:
-            for _ in range(32):
-                if not self._read(descriptor):
-                    break
 
 
 @dataclass
@@ -310,42 +240,6 @@ class Kernel:
         if self.process is not None:
             await self.process.close()
         await asyncio.to_thread(remove, str(self._folder))
-
-
-async def run_command(command: str, place: Place, limits: Limits, seconds: float) -> tuple[str, str, int | None]:
-    """Run a shell command; what it printed, and its exit code (None: its time was up). What it leaves running is ended.
-
-    Raises:
-        ConfinementError: it cannot be started.
-    """
-    # In a file, for a command may be longer than an argument can be.
-    folder = place.make_folder(f"command-{secrets.token_hex(4)}")
-    process: Confined | None = None
-    too_much: asyncio.Future[bool] | None = None
-    try:
-        script = folder / "command"
-        script.write_bytes(command.encode(errors="replace"))
-        if place.user is not None:
-            os.chown(script, place.user, place.user)
-        view = View(place, shared=folder)
-        shell = "/bin/bash" if os.path.exists("/bin/bash") else "/bin/sh"
-        confined = view.command([shell, f"{view.folder}/command"], limits)
-        process = await Confined.start(confined, place, limits.processes)
-        output = Output(process, limits)
-        too_much = asyncio.ensure_future(output.too_much.wait())
-        with output.reading():
-            await _first({process.ended, too_much}, seconds)
-            code = process.ended.result() if process.ended.done() else None
-            await process.end()
-            output.drain()
-        stopped = "\n[It was stopped, for it printed too much.]" if output.too_much.is_set() else ""
-        return output.stdout.text(), output.stderr.text() + stopped, code
-    finally:
-        if too_much is not None:
-            too_much.cancel()
-        if process is not None:
-            await process.close()
-        await asyncio.to_thread(remove, str(folder))
 
 
 async def _first(futures: "set[asyncio.Future[Any]]", seconds: float) -> None:

@@ -55,15 +55,22 @@ class Kernel(IPythonKernel):
 
 
 def main() -> None:
+    # The folder of this program: its modules would hide the agent's own of the same name.
+    sys.path.pop(0)
+    # Loading the debugger takes longer than all the rest of a start, and nobody here can use it.
+    sys.modules["debugpy"] = None  # type: ignore[assignment]
     sys.stdout, sys.stderr = Stream(1), Stream(2)
     app = IPKernelApp.instance(kernel_class=Kernel, outstream_class=None)
     app.initialize(sys.argv[1:])
-    publish = app.shell.displayhook.write_format_data
+    del sys.modules["debugpy"]
+    assert app.shell is not None
+    hook: Any = app.shell.displayhook
+    publish = hook.write_format_data
 
     def write_format_data(formats: dict[str, Any], metadata: Any = None) -> None:
         publish({"text/plain": cut(str(formats.get("text/plain", "")))}, metadata)
 
-    app.shell.displayhook.write_format_data = write_format_data
+    hook.write_format_data = write_format_data
     app.start()
 
 
