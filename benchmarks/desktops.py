@@ -21,10 +21,10 @@ from typing import Any
 sys.path[:0] = [".", "tests"]
 
 import uvicorn  # noqa: E402
-from harness import Client, play_row, read_rows  # noqa: E402
+from harness import SERVER_CLASS, Client, play_row  # noqa: E402
 
-from gymkit import project  # noqa: E402
 from gymkit.fixture import make_server  # noqa: E402
+from gymkit.rows import data_path, read_rows  # noqa: E402
 
 PLACES = [(76, 92), (202, 92), (328, 92), (454, 92)]  # The tabs: each click changes most of the screen.
 
@@ -33,7 +33,7 @@ def serve() -> tuple[Any, str]:
     """The environment's server on a free port, in this process."""
     import socket
 
-    server = make_server(project.server_class())
+    server = make_server(SERVER_CLASS)
     app = server.setup_webserver()
     server.setup_liveness(app)
     listener = socket.create_server(("127.0.0.1", 0), backlog=256)
@@ -46,7 +46,7 @@ def serve() -> tuple[Any, str]:
 
 def latency(sessions: int = 8, clicks: int = 25) -> None:
     _, url = serve()
-    row = read_rows("example")[0]
+    row = read_rows(data_path("example"))[0]
 
     def one(_: int) -> tuple[float, list[float], list[int]]:
         client = Client(url)
@@ -92,7 +92,7 @@ def leftovers(episodes: int = 100) -> None:
     tempfile.tempdir = tempfile.mkdtemp(prefix="leftovers-")
     sockets = set(Path("/tmp/.X11-unix").glob("X*")) if Path("/tmp/.X11-unix").is_dir() else set()
     server, url = serve()
-    rows = read_rows("validation")
+    rows = read_rows(data_path("validation"))
     outcomes: dict[str, int] = {}
     displays: set[str] = set()
     lock = threading.Lock()
@@ -105,8 +105,8 @@ def leftovers(episodes: int = 100) -> None:
             client.post("/screenshot", json={})
             cookie = client.cookies.get_dict()[server.get_session_middleware_key()]
             desktop = server._sessions.find(cookie.strip('"')).state.desktop
-            os.kill((desktop._server if number % 20 == 9 else desktop._app).pid, signal.SIGKILL)
-            displays.add(desktop._display)
+            os.kill((desktop.display.server if number % 20 == 9 else desktop.app).pid, signal.SIGKILL)
+            displays.add(desktop.display.name)
         items = play_row(client, row)
         verdict = client.verdict(row, items)
         outcome = verdict["failure_kind"] if verdict["mask_sample"] else f"reward {verdict['reward']:g}"

@@ -5,6 +5,7 @@ import gc
 import json
 import threading
 import time
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI, Request
 from pydantic import Field
@@ -20,7 +21,13 @@ class SecondsRequest(ToolRequest):
     seconds: float = Field(description="How long it takes.")
 
 
-class FaultyTools:
+if TYPE_CHECKING:
+    from gymkit.server import EnvironmentServer as Server
+else:
+    Server = object
+
+
+class FaultyTools(Server):
     """Each fault as a coroutine and as a plain function. All of them know the session's own token, from its row."""
 
     def setup_webserver(self) -> FastAPI:

@@ -195,7 +195,7 @@ def measure(environment: Path, tasks: int, rounds: int, repeats: int) -> dict[st
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environment", type=Path)
     parser.add_argument("--tasks", type=int, default=12, help="grades asked for at once")
     parser.add_argument("--rounds", type=int, default=250, help="so many times 4 ms of work in each")

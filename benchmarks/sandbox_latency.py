@@ -59,7 +59,7 @@ def at_once(environment: Served, sessions: int) -> tuple[float, float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environment", type=Path)
     parser.add_argument("--episodes", type=int, default=30)
     parser.add_argument("--sessions", type=int, default=16)

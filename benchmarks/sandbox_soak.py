@@ -35,7 +35,7 @@ def episode(environment: Served, fault: str | None) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environment", type=Path)
     parser.add_argument("--episodes", type=int, default=500)
     parser.add_argument("--faults", type=int, default=50, help="how many of them have a killed or hung cell")

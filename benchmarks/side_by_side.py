@@ -133,7 +133,7 @@ def section(line: str, python: Path, effort: Effort, found: Rates, full: FullSer
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a look; nothing is written")
     parser.add_argument("--environments", type=Path, help="generated environments, as ARCHETYPE-LINE; made if missing")
     parser.add_argument("--archetypes", nargs="+", default=ARCHETYPES, choices=ARCHETYPES)

@@ -14,8 +14,8 @@ import json
 import os
 import random
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import quantiles
@@ -75,7 +75,7 @@ def cpu_seconds(pid: int) -> float:
 
 async def cost_of_calls(server: Served, port: int, plan: Calls, episodes: int) -> dict[str, float]:
     """Processor seconds of the server for one call of each kind."""
-    spent: Counter[str] = Counter()
+    spent: defaultdict[str, float] = defaultdict(float)
     calls: Counter[str] = Counter()
     for _ in range(0, episodes, AT_ONCE):
         agents = [Agent(port, Counter()) for _ in range(AT_ONCE)]
@@ -150,7 +150,7 @@ def simulated(costs: list[float], sessions: int, think: float, seconds: float, c
     worked = 0.0
     began = think
 
-    def session() -> Iterator[simpy.Event]:
+    def session() -> Generator[simpy.Event, None, None]:
         nonlocal worked
         yield world.timeout(rng.uniform(0, think))
         # Sessions are somewhere in their episode, not all at its beginning.
@@ -176,7 +176,7 @@ def simulated(costs: list[float], sessions: int, think: float, seconds: float, c
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environment", type=Path)
     parser.add_argument("--think", type=float, default=10, help="seconds a model takes for a turn, on average")
     parser.add_argument("--quick", action="store_true")

@@ -450,7 +450,7 @@ def alive(pid: int) -> bool:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environment", type=Path)
     parser.add_argument("--episodes", type=int, default=20_000)
     parser.add_argument("--quick", action="store_true", help="1,000 episodes")

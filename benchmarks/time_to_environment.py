@@ -152,7 +152,7 @@ def version(tool: Path, package: str) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--archetype", default=ARCHETYPES[0], choices=ARCHETYPES)
     parser.add_argument("--no-page", action="store_true", help="do not write docs/performance.md")

@@ -2,7 +2,7 @@
 
 Copier runs it in the environment's folder, after `copier copy` and after `copier update` (see copier.yml):
 
-    python setup_environment.py CLASS_NAME [--keep-on-failure] [--after-update]
+    python setup_environment.py [--keep-on-failure] [--after-update]
 
 It needs only the standard library. When something fails, it says why in one paragraph, with the command to go on by
 hand; the generated files stay.
@@ -203,14 +203,16 @@ def sync(uv: str, python: str) -> None:
         )
 
 
-def import_gate(uv: str, class_name: str, python: Python | None) -> None:
+def import_gate(uv: str, python: Python | None) -> None:
     """Import the server, as `python server.py` does first. What that imports is compiled to bytecode on the way.
 
     That is most of the time it takes; so a second process, on another core, compiles a part of it.
     """
-    code = f"import os; os.environ.setdefault('E2B_API_KEY','x'); from server import {class_name}\n"
+    code = "import os; os.environ.setdefault('E2B_API_KEY','x'); import server\n"
     # Nor should the first start and the first rollout have to compile.
-    code += "try: import rollout, uvicorn.protocols.http.httptools_impl\nexcept Exception: pass"
+    code += "try: import rollout, uvicorn.protocols.http.httptools_impl\nexcept Exception: pass\n"
+    # A sandbox's interpreter may not write bytecode itself.
+    code += "try: import ipykernel.kernelapp, ipykernel.zmqshell\nexcept Exception: pass"
     run = [uv, "run", "--no-sync", "python", "-c"]
     last = IMPORTED_LAST["0.7" if python is None else python.nemo_gym]
     # Without the variable that forbids bytecode: with it, every start would compile anew.
@@ -227,14 +229,14 @@ def import_gate(uv: str, class_name: str, python: Python | None) -> None:
         print(textwrap.indent(error, "      "), file=sys.stderr)
         raise SetupFailed(
             "server.py could not be imported; the error stands above. Mend it, then try again.",
-            f'{typed(uv)} run python -c "from server import {class_name}"',
+            f'{typed(uv)} run python -c "import server"',
         )
 
 
 # ------------------------------------------------------------------------------------------------------------ main
 
 
-def set_up(class_name: str, after_update: bool) -> None:
+def set_up(after_update: bool) -> None:
     if after_update:
         refuse_conflicts()
     uv = find_uv()
@@ -251,7 +253,7 @@ def set_up(class_name: str, after_update: bool) -> None:
     say("[2/3] Installing what the environment needs (about 1 GB, most of it NeMo Gym's) ...")
     sync(uv, python.path if python is not None else chosen or "")
     say("[3/3] Importing the server ...")
-    import_gate(uv, class_name, python)
+    import_gate(uv, python)
     if after_update:
         say("\nUpdated. See what has changed, and test it:\n  git diff\n  uv run pytest")
     else:
@@ -309,11 +311,11 @@ def fail(failure: SetupFailed, copier: int | None) -> NoReturn:
 
 
 def main() -> None:
-    class_name, *flags = sys.argv[1:]
+    flags = sys.argv[1:]
     copier = os.getppid() if "--keep-on-failure" in flags else None
     try:
         try:
-            set_up(class_name, after_update="--after-update" in flags)
+            set_up(after_update="--after-update" in flags)
         except SetupFailed as failure:
             fail(failure, copier)
         except OSError as error:  # above all a uv that is not for this machine

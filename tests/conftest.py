@@ -10,39 +10,113 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from generated import LINES, Environment, Template, free_port, generate, interpreter_for
+from generated import FULL, LINES, ROOT, Environment, Template, copy_command, free_port, interpreter_for, run_ok
 from gym_servers import MODEL_TYPES
+from locks import Quiet, locked
+from venvs import shared_venv
 
+Attach = Callable[[Path, str], Environment]
 Environments = Callable[..., Environment]
 
-STANDIN = Path(__file__).with_name("standin_model.py")
+STANDIN = ROOT / "standins" / "standin_model.py"
 
 # A job in the background of a shell ignores Ctrl+C, and so would the programs that are interrupted here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# Without bytecode, each of the hundreds of programs that are started here would take seconds more.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
+# ------------------------------------------------------------------------------------------------- which, and when
+
+LONGEST_FIRST = (
+    *("nemo_gym", "computer_use", "sandbox", "user_environments", "container", "environment", "readme", "page"),
+    *("update", "adopting", "deploy", "hook"),
+)
+"""The files of tests in the order in which they are handed to the workers, so that all end at about the same time.
+
+Before them come those that are alone, in one block: nobody then waits for another's test to end."""
+
+
+@pytest.hookimpl(trylast=True)  # after pytest itself has sorted by fixtures
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what `FULL=1` alone runs: it is not run, and so not counted, not even as skipped."""
-    if "FULL" not in os.environ:
-        left_out = [item for item in items if item.get_closest_marker("full")]
-        items[:] = [item for item in items if item not in left_out]
-        config.hook.pytest_deselected(items=left_out)
+    left_out = [item for item in items if item.get_closest_marker("full") and not FULL]
+    items[:] = sorted((item for item in items if item not in left_out), key=place)
+    config.hook.pytest_deselected(items=left_out)
+
+
+def place(item: pytest.Item) -> int:
+    if item.get_closest_marker("alone"):
+        return -1
+    name = item.path.stem.removeprefix("test_")
+    return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
+
+
+quiet = pytest.StashKey[Quiet]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Run what is marked as `alone` while no other worker runs a test."""
+    config = item.config
+    if not hasattr(config, "workerinput"):
+        return (yield)
+    if quiet not in config.stash:
+        factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
+        config.stash[quiet] = Quiet(factory.getbasetemp().parent)
+    config.stash[quiet].enter(alone=item.get_closest_marker("alone") is not None)
+    try:
+        return (yield)
+    finally:
+        if nextitem is None or nextitem.get_closest_marker("alone") is None:
+            config.stash[quiet].leave()
+
+
+# ----------------------------------------------------------------------------------------------------- environments
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
-    """A clone of the working tree, committed and tagged: Copier records a commit that exists."""
-    return Template.clone(tmp_path_factory.mktemp("template") / "nemo-env-template")
+def common(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
+    """A folder that all workers of this run have in common."""
+    folder = tmp_path_factory.getbasetemp()
+    return folder.parent if hasattr(request.config, "workerinput") else folder
 
 
 @pytest.fixture(scope="session")
-def environments(template: Template, tmp_path_factory: pytest.TempPathFactory) -> Environments:
-    """A function that gives an environment called my_env, generated with its hook when it is first asked for."""
+def template(common: Path) -> Template:
+    """A clone of the working tree, committed and tagged: Copier records a commit that exists. Not to be changed."""
+    path = common / "template" / "nemo-env-template"
+    with locked(common / "template.lock"):
+        return Template(path) if path.exists() else Template.clone(path)
+
+
+@pytest.fixture(scope="session")
+def attach(common: Path, pytestconfig: pytest.Config) -> Attach:
+    """A function that gives an environment without a virtual environment that of its line, which all share."""
+    store: pytest.Cache | None = getattr(pytestconfig, "cache", None)  # None with `-p no:cacheprovider`
+    venvs = store.mkdir("venvs") if store else common
+
+    @cache
+    def venv(line: str) -> Path:
+        return shared_venv(line, venvs, common)
+
+    def to(folder: Path, line: str) -> Environment:
+        (folder / ".venv").symlink_to(venv(line))
+        return Environment(folder, line, interpreter_for(line), shares_venv=True)
+
+    return to
+
+
+@pytest.fixture(scope="session")
+def environments(template: Template, attach: Attach, tmp_path_factory: pytest.TempPathFactory) -> Environments:
+    """A function that gives an environment called my_env, rendered when this worker first asks for it."""
 
     @cache
     def get(archetype: str, line: str, *answers: str) -> Environment:
         folder = tmp_path_factory.mktemp(f"{archetype}_{line.replace('.', '_')}") / "my_env"
-        return generate(template, folder, line, interpreter_for(line), f"archetype={archetype}", *answers)
+        copy = copy_command(template, folder, f"archetype={archetype}", *answers)
+        run_ok(*copy, "--skip-tasks", cwd=folder.parent)
+        return attach(folder, line)
 
     return get
 
@@ -52,6 +126,9 @@ def environment(request: pytest.FixtureRequest, environments: Environments) -> E
     """The environment of the parameter: a NeMo Gym line for a game, `sandbox 0.7` for another archetype."""
     archetype, _, line = request.param.rpartition(" ")
     return environments(archetype or "game", line)
+
+
+# --------------------------------------------------------------------------------------------- around an environment
 
 
 @pytest.fixture
@@ -75,8 +152,8 @@ def policy(environment: Environment, tmp_path: Path) -> Iterator[tuple[str, Path
 
 
 @pytest.fixture(scope="session")
-def shared_venv(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
-    """The overrides by which all servers use the environment's own virtual environment."""
+def venv_of_servers(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The overrides by which all of NeMo Gym's servers use the environment's virtual environment."""
     root = tmp_path_factory.mktemp("venvs")
     servers = [
         "resources_servers/my_env",

@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,19 +19,38 @@ ROOT = Path(__file__).resolve().parents[1]
 ARCHETYPES: list[str] = list(
     yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))["archetype"]["choices"].values()
 )
+USES_E2B = [archetype for archetype in ARCHETYPES if archetype in ("sandbox", "computer_use")]
+"""The archetypes that are also asked whether they run at E2B."""
+SAMPLE = {"game": "wordle", "sandbox": "analysis", "computer_use": "office"}
+"""The domain module of each archetype's sample."""
 
 LINES = os.environ.get("NEMO_GYM_LINES", "0.4 0.7").split()
 """The lines of NeMo Gym to test. 0.7 needs Python 3.13.14 or later: where none can be had, set the variable to 0.4."""
 
 PYTHON_OF_LINE = {"0.4": ">=3.12,<3.13.14", "0.7": ">=3.13.14,<3.14"}
 
+FULL = "FULL" in os.environ
+"""Whether all is tested that can be, each archetype, line and model server with each other; else what CI tests."""
 
-def run(*command: str | Path, cwd: Path, timeout: float = 600, **env: str) -> subprocess.CompletedProcess[str]:
+# The environment's own commands, as its user types them.
+DATA = ("uv", "run", "gymkit", "data")
+CASES = ("uv", "run", "gymkit", "cases")
+CHECK = ("uv", "run", "gymkit", "check")
+DEPLOY = ("uv", "run", "gymkit", "deploy")
+CONFLICTS = ("uv", "run", "gymkit", "conflicts")
+
+NOTHING: Mapping[str, str] = {}
+
+
+def run(
+    *command: str | Path, cwd: Path, env: Mapping[str, str] = NOTHING, timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
     """Run a program as a user does, and return what it said."""
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
-        env=user_environ() | {"PWD": str(cwd)} | env,
+        env={**user_environ(), "PWD": str(cwd), **env},
+        stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         timeout=timeout,
@@ -38,9 +58,9 @@ def run(*command: str | Path, cwd: Path, timeout: float = 600, **env: str) -> su
     )
 
 
-def run_ok(*command: str | Path, cwd: Path, timeout: float = 600, **env: str) -> str:
+def run_ok(*command: str | Path, cwd: Path, env: Mapping[str, str] = NOTHING, timeout: float = 600) -> str:
     """Run a program that must succeed; its standard output."""
-    done = run(*command, cwd=cwd, timeout=timeout, **env)
+    done = run(*command, cwd=cwd, env=env, timeout=timeout)
     assert done.returncode == 0, f"{command} exited with {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
@@ -51,7 +71,7 @@ def user_environ() -> dict[str, str]:
     paths = [path for path in os.environ["PATH"].split(os.pathsep) if path != venv_bin]
     # `python -m uv run` tells the uv of its children to install into the interpreter that it was started with.
     ours = ("VIRTUAL_ENV", "UV", "UV_PYTHON", "UV_INTERNAL__PARENT_INTERPRETER", "PYTHONPATH")
-    kept = {key: value for key, value in os.environ.items() if key not in ours}
+    kept = {key: value for key, value in os.environ.items() if key not in ours and not key.startswith("PYTEST_")}
     return kept | {"PATH": os.pathsep.join(paths)}
 
 
@@ -101,12 +121,14 @@ def as_on_github(template: Template, folder: Path) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Environment:
-    """A generated environment with its virtual environment."""
+    """A generated environment with a virtual environment: its own, or one that it shares with others (venvs.py)."""
 
     path: Path
     line: str
     interpreter: Path
-    copy_output: str
+    shares_venv: bool = False
+    copy_output: str = ""
+    """What `copier copy` and its hook said."""
 
     @property
     def python(self) -> Path:
@@ -115,7 +137,9 @@ class Environment:
     def environ(self) -> dict[str, str]:
         """Variables with which `uv run` and NeMo Gym's commands find the interpreter and the programs of .venv."""
         paths = [str(self.path / ".venv" / "bin"), str(self.interpreter.parent), user_environ()["PATH"]]
-        return {"PATH": os.pathsep.join(paths)}
+        # What an editable install of the environment does: a shared .venv has none. And uv keeps its hands off it.
+        shared = {"PYTHONPATH": str(self.path), "UV_NO_SYNC": "1"} if self.shares_venv else {}
+        return {"PATH": os.pathsep.join(paths), **shared}
 
     def activated(self) -> dict[str, str]:
         """The same after `source .venv/bin/activate`, as NeMo Gym's commands want it.
@@ -124,20 +148,47 @@ class Environment:
         """
         return self.environ() | {"VIRTUAL_ENV": str(self.path / ".venv"), "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}
 
+    def run(
+        self, *command: str | Path, env: Mapping[str, str] = NOTHING, timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a program in its folder, as its user does, and return what it said."""
+        return run(*command, cwd=self.path, env={**self.environ(), **env}, timeout=timeout)
+
+    def run_ok(self, *command: str | Path, env: Mapping[str, str] = NOTHING, timeout: float = 600) -> str:
+        """Run a program in its folder that must succeed; its standard output."""
+        return run_ok(*command, cwd=self.path, env={**self.environ(), **env}, timeout=timeout)
+
+    def own_tests(self, *tests: str) -> int:
+        """How many of the environment's own tests have passed; none may fail, or be skipped."""
+        output = self.run_ok("uv", "run", "pytest", "-q", *tests, timeout=1200)
+        last = output.splitlines()[-1]
+        passed = re.search(r"^(\d+) passed", last)
+        assert passed, output
+        assert "skipped" not in last
+        return int(passed[1])
+
+
+def copy_command(template: Template, folder: Path, *answers: str) -> list[str]:
+    """`copier copy` with all defaults but the given answers (`key=value`), from the folder's parent."""
+    data = [argument for answer in answers for argument in ("-d", answer)]
+    return [*copier(), "copy", "--trust", "--defaults", *data, str(template.path), folder.name]
+
 
 def generate(template: Template, folder: Path, line: str, interpreter: Path, *answers: str) -> Environment:
-    """`copier copy` with all defaults but the given answers (`key=value`), its hook and gate included."""
-    data = [argument for answer in answers for argument in ("-d", answer)]
+    """An environment as its user gets it, the hook included: with a virtual environment of its own."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    command = [*copier(), "copy", "--trust", "--defaults", *data, str(template.path), folder.name]
-    done = run(*command, cwd=folder.parent, UV_PYTHON=str(interpreter))
+    done = run(*copy_command(template, folder, *answers), cwd=folder.parent, env={"UV_PYTHON": str(interpreter)})
     assert done.returncode == 0, done.stdout + done.stderr
-    environment = Environment(folder, line, interpreter, done.stdout + done.stderr)
-    version = run_ok(
-        environment.python, "-c", "from importlib.metadata import version; print(version('nemo-gym'))", cwd=folder
-    )
-    assert version.startswith(f"{line}."), f"Python {interpreter} gave NeMo Gym {version.strip()}, not {line}"
+    environment = Environment(folder, line, interpreter, copy_output=done.stdout + done.stderr)
+    check_line(environment.python, line)
     return environment
+
+
+def check_line(python: Path, line: str) -> None:
+    """Make sure that a virtual environment has the wanted NeMo Gym."""
+    version = "from importlib.metadata import version; print(version('nemo-gym'))"
+    found = run_ok(python, "-c", version, cwd=python.parent).strip()
+    assert found.startswith(f"{line}."), f"{python} has NeMo Gym {found}, not {line}"
 
 
 def free_port() -> int:
@@ -165,13 +216,3 @@ def _satisfies(python: Path, line: str) -> bool:
         return False
     version = tuple(map(int, done.stdout.split()))
     return (3, 13, 14) <= version < (3, 14) if line == "0.7" else (3, 12) <= version < (3, 13, 14)
-
-
-def own_tests(environment: Environment, *tests: str) -> int:
-    """How many of the environment's own tests have passed; none may fail, or be skipped."""
-    output = run_ok("uv", "run", "pytest", "-q", *tests, cwd=environment.path, timeout=1200, **environment.environ())
-    last = output.splitlines()[-1]
-    passed = re.search(r"^(\d+) passed", last)
-    assert passed, output
-    assert "skipped" not in last
-    return int(passed[1])

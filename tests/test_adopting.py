@@ -5,8 +5,8 @@ import re
 import sys
 from pathlib import Path
 
-import pytest
-from generated import ROOT, Environment, Template, as_on_github, run, run_ok
+from conftest import Attach
+from generated import LINES, ROOT, Template, as_on_github, run_ok
 
 PAGE = (ROOT / "docs" / "adopting.md").read_text(encoding="utf-8")
 
@@ -90,7 +90,9 @@ class NumberGame:
         self.found = False
 '''
 
-TASKS = '''
+TASKS = '''\
+"""The tasks and their answers."""
+
 
 def tasks() -> dict[str, list[dict[str, str]]]:
     """One task per number."""
@@ -129,10 +131,7 @@ def steps() -> list[str]:
     return [re.sub("^   ", "", block, flags=re.M) for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)]
 
 
-@pytest.mark.parametrize("environment", ["0.4"], indirect=True)
-def test_a_hand_made_environment_keeps_its_tool_bodies(
-    template: Template, environment: Environment, tmp_path: Path
-) -> None:
+def test_a_hand_made_environment_keeps_its_tool_bodies(template: Template, attach: Attach, tmp_path: Path) -> None:
     folder = tmp_path / "number_game"
     (folder / "configs").mkdir(parents=True)
     for name, text in {
@@ -151,12 +150,12 @@ def test_a_hand_made_environment_keeps_its_tool_bodies(
     env = as_on_github(template, tmp_path) | git | {"PATH": path}
     run_ok("git", "init", "-q", cwd=folder)
     run_ok("git", "add", "-A", cwd=folder)
-    run_ok("git", "commit", "-qm", "By hand", cwd=folder, **env)
+    run_ok("git", "commit", "-qm", "By hand", cwd=folder, env=env)
 
     make_room, generate, check = steps()
-    run_ok("bash", "-ec", make_room, cwd=folder, **env)
+    run_ok("bash", "-ec", make_room, cwd=folder, env=env)
     command = generate.strip().replace("env_name=my_env", "env_name=number_game") + " --defaults"
-    run_ok("bash", "-ec", command, cwd=folder, **env)
+    run_ok("bash", "-ec", command, cwd=folder, env=env)
 
     # Step 3: the tool's body moves over as it is.
     server = (folder / "server.py").read_text()
@@ -173,38 +172,24 @@ def test_a_hand_made_environment_keeps_its_tool_bodies(
         server = server.replace(sample, own)
     (folder / "server.py").write_text(server)
     # Step 4: the domain in place of the sample's.
-    (folder / "number_game.py").write_text(DOMAIN + TASKS)
+    (folder / "number_game.py").write_text(DOMAIN)
+    (folder / "tasks.py").write_text(TASKS)
     (folder / "policy.py").write_text(PLAYER)
-    make_data = (folder / "make_data.py").read_text()
-    (folder / "make_data.py").write_text(make_data.replace("from wordle import", "from number_game import"))
     for sample in ("wordle.py", "tests/test_wordle.py"):
         (folder / sample).unlink()
-    cases = (folder / "tests" / "verifier_cases.jsonl").read_text().splitlines(keepends=True)
-    own_cases = "".join(in_numbers(case) for case in cases if "after the last try" not in case)
-    (folder / "tests" / "verifier_cases.jsonl").write_text(own_cases)
 
-    # Step 5, with the virtual environment of one that was generated in full.
+    # Step 5, with the virtual environment that the tests share.
     assert "uv sync" in check
-    (folder / ".venv").symlink_to(environment.path / ".venv")
+    environment = attach(folder, LINES[0])
     for line in check.strip().splitlines()[1:]:
-        command = line.replace("uv run ", ".venv/bin/")
         # Those of rollout.py start a server each time; one rollout follows below.
         quick = {"PYTEST_ADDOPTS": "--ignore=tests/test_rollout.py"}
-        done = run("bash", "-ec", command, cwd=folder, **env | environment.environ() | quick)
-        assert done.returncode == 0, done.stdout + done.stderr
+        environment.run_ok("bash", "-ec", line, env=quick)
     assert TOOL_BODY in (folder / "server.py").read_text()
     assert not (folder / "server_before.py").exists()
-    won = run_ok(environment.python, "rollout.py", cwd=folder, **environment.environ())
+    won = environment.run_ok(environment.python, "rollout.py")
     assert won.rstrip().endswith("Reward: 1")
 
 
 WORD = "    word: str = Field(description=\"An English word with five letters, as 'crane'.\")\n"
 NUMBER = '    number: int = Field(description="A number from 1 to 20.")\n'
-
-
-def in_numbers(case: str) -> str:
-    """A verifier case of the sample, in terms of the number game."""
-    case = case.replace('"crane"', '"Yes, it is 7."').replace('"cranes"', '"no number"')
-    for word, number in (("crane", 7), ("slate", 10), ("about", 3)):
-        case = case.replace(f'{{\\"word\\": \\"{word}\\"}}', f'{{\\"number\\": {number}}}')
-    return case.replace('"five letters"', '"ground_truth"')

@@ -3,7 +3,6 @@ office are tested by its own tests.)"""
 
 import base64
 import json
-import os
 import re
 from io import BytesIO
 from pathlib import Path
@@ -11,16 +10,18 @@ from typing import Any
 
 import pytest
 from conftest import Environments
-from generated import LINES, Environment, own_tests, run_ok
+from generated import FULL, LINES, Environment
 from gym_servers import MODEL_TYPES, check_rollouts, deserved_reward, head_server, policy_overrides, servers
 from PIL import Image, ImageChops, ImageStat
 from standin_model import text_of
 
 ALL_RUNS = [(f"computer_use {line}", model) for line in LINES for model in MODEL_TYPES]
 # All four pass, too, but take minutes.
-RUNS = ALL_RUNS if "FULL" in os.environ else ALL_RUNS[-1:]
+RUNS = ALL_RUNS if FULL else ALL_RUNS[-1:]
 
-on_each_line = pytest.mark.parametrize("environment", [f"computer_use {line}" for line in LINES], indirect=True)
+on_the_newest_line = pytest.mark.parametrize(
+    "environment", [f"computer_use {line}" for line in (LINES if FULL else LINES[-1:])], indirect=True
+)
 
 
 def pictures_in(messages: list[dict[str, Any]]) -> list[str]:
@@ -46,13 +47,9 @@ def difference(one: Image.Image, other: Image.Image) -> float:
     return max(ImageStat.Stat(ImageChops.difference(one, other)).mean)
 
 
-@on_each_line
+@on_the_newest_line
 def test_it_wins_by_clicks_and_keys_and_leaves_a_page_to_watch(environment: Environment) -> None:
-    output = run_ok(
-        *("uv", "run", "python", "rollout.py", "--record", "results/episode.html"),
-        cwd=environment.path,
-        **environment.environ(),
-    )
+    output = environment.run_ok("uv", "run", "python", "rollout.py", "--record", "results/episode.html")
     assert output.rstrip().endswith("Reward: 1")
     page = (environment.path / "results" / "episode.html").read_text(encoding="utf-8")
     folder = Path(re.findall(r"Pictures: (.+)", output)[0])
@@ -65,21 +62,21 @@ def test_it_wins_by_clicks_and_keys_and_leaves_a_page_to_watch(environment: Envi
     assert difference(first, last) > 0.5
 
 
+@pytest.mark.xdist_group("ray")
 @pytest.mark.parametrize(("environment", "model_type"), RUNS, indirect=["environment"])
 def test_the_model_sees_the_screen_after_each_action(
-    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], model_type: str, tmp_path: Path
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], model_type: str, tmp_path: Path
 ) -> None:
     head = head_server()
     configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
-    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *shared_venv, *head]
+    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *venv_of_servers, *head]
     output = environment.path / "results" / f"example_{model_type}.jsonl"
     with servers(environment, tmp_path / "servers.log", *start):
-        run_ok(
+        environment.run_ok(
             *("ng_collect_rollouts", "+agent_name=my_env_agent", "+input_jsonl_fpath=data/example.jsonl"),
             *(f"+output_jsonl_fpath=results/{output.name}", *head),
-            cwd=environment.path,
+            env=environment.activated(),
             timeout=300,
-            **environment.activated(),
         )
     # The application's state decides: where the stand-in only claims success, it gets nothing.
     check_rollouts(environment, output, "example")
@@ -87,10 +84,7 @@ def test_the_model_sees_the_screen_after_each_action(
     # What the screen really shows after each action: the same rows, played without a model or NeMo Gym.
     rows = [json.loads(line) for line in (environment.path / "data" / "example.jsonl").read_text().splitlines()]
     reference = tmp_path / "reference.jsonl"
-    run_ok(
-        *(environment.python, "rollout.py", "--episodes", str(len(rows)), "--output", str(reference)),
-        cwd=environment.path,
-    )
+    environment.run_ok(environment.python, "rollout.py", "--episodes", str(len(rows)), "--output", reference)
     screens = {
         episode["task_id"]: [decoded(url) for url in pictures_in(episode["response"]["output"])]
         for episode in map(json.loads, reference.read_text(encoding="utf-8").splitlines())
@@ -125,26 +119,26 @@ def test_the_model_sees_the_screen_after_each_action(
 @pytest.mark.parametrize("environment", [f"computer_use {line}" for line in LINES if line == "0.7"], indirect=True)
 def test_the_catalog_takes_it(environment: Environment) -> None:
     for command, says in (("validate", "✓"), ("test", "8 cases passed"), ("publish", "Publication checks passed")):
-        assert says in run_ok("gym", "env", command, "my_env", cwd=environment.path, **environment.activated())
+        assert says in environment.run_ok("gym", "env", command, "my_env", env=environment.activated())
 
 
 # CI runs what is this archetype's own, on one line; the rest is alike in all of them. All of it passes on both.
 @pytest.mark.parametrize(
-    "environment", [f"computer_use {line}" for line in (LINES if "FULL" in os.environ else LINES[:1])], indirect=True
+    "environment", [f"computer_use {line}" for line in (LINES if FULL else LINES[:1])], indirect=True
 )
 def test_its_own_tests_pass(environment: Environment) -> None:
-    if "FULL" in os.environ:
-        assert own_tests(environment) > 180
+    if FULL:
+        assert environment.own_tests() > 180
     else:
-        assert own_tests(environment, "tests/test_desktop.py", "tests/test_office.py") > 60
+        assert environment.own_tests("tests/test_desktop.py", "tests/test_office.py") > 60
 
 
-@pytest.mark.parametrize("line", LINES if "FULL" in os.environ else LINES[-1:])
+@pytest.mark.parametrize("line", LINES if FULL else LINES[-1:])
 def test_the_same_works_through_e2bs_own_client(environments: Environments, line: str) -> None:
     environment = environments("computer_use", line, "use_e2b=true")
-    assert not (environment.path / "display").exists()
-    if "FULL" in os.environ:
-        assert own_tests(environment) > 150
+    assert not (environment.path / "desktop" / "display").exists()
+    if FULL:
+        assert environment.own_tests() > 150
     else:
         wins = "tests/test_rollout.py::test_it_starts_the_environment_itself_and_wins"
-        assert own_tests(environment, "tests/test_e2b_desktop.py", wins) > 15
+        assert environment.own_tests("tests/test_e2b_desktop.py", wins) > 15

@@ -1,6 +1,6 @@
 """The container, built from the generated Dockerfile by buildah and run as a Space runs it.
 
-Needs root, Debian, buildah and debootstrap. This is the short form of `python tests/images.py`, which does it for every
+Needs root, Debian, buildah and debootstrap. This is the short form of `python tools/images.py`, which does it for every
 archetype.
 """
 
@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 import requests
-from generated import LINES, Environment, run, run_ok
+from generated import CHECK, LINES, Environment, run
 from images import Buildah, Container
 
-pytestmark = pytest.mark.parametrize("environment", LINES[-1:], indirect=True)
+pytestmark = [
+    pytest.mark.parametrize("environment", LINES[-1:], indirect=True),
+    pytest.mark.xdist_group("container"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +73,8 @@ def test_it_runs_as_uid_1000_with_a_health_check(container: Container) -> None:
     assert owners == ""
     with container.serving(11000):
         container.run("sh", "-c", container.settings["Healthcheck"]["Test"][1])
-    refused = run(*container.command("sh", "-c", container.settings["Healthcheck"]["Test"][1]),
-                  cwd=container.buildah.folder, **container.buildah.env)  # fmt: skip
+    healthy = container.command("sh", "-c", container.settings["Healthcheck"]["Test"][1])
+    refused = run(*healthy, cwd=container.buildah.folder, env=container.buildah.env)
     assert refused.returncode != 0
 
 
@@ -79,8 +82,7 @@ def test_it_runs_as_uid_1000_with_a_health_check(container: Container) -> None:
 def test_it_passes_check(environment: Environment, container: Container, port: int, env: dict[str, str]) -> None:
     with container.serving(port, ENV_API_KEY="sesame", **env) as seconds:
         print(f"first 200 after {seconds:.1f} s")
-        check = ["uv", "run", "python", "check.py", f"http://127.0.0.1:{port}"]
-        output = run_ok(*check, cwd=environment.path, **environment.environ(), ENV_API_KEY="sesame")
+        output = environment.run_ok(*CHECK, f"http://127.0.0.1:{port}", env={"ENV_API_KEY": "sesame"})
         assert "0 failed" in output
 
 

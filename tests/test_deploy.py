@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from generated import LINES, Environment, free_port, run
+from generated import DEPLOY, LINES, Environment, free_port, user_environ
 from standin_hub import Hub, Space
 
 Deploy = Callable[..., subprocess.CompletedProcess[str]]
@@ -18,19 +18,18 @@ pytestmark = pytest.mark.parametrize("environment", LINES[-1:], indirect=True)
 
 @pytest.fixture
 def hub(environment: Environment, tmp_path: Path) -> Iterator[Hub]:
-    hub = Hub(tmp_path, environment.python, [free_port(), free_port()])
+    hub = Hub(tmp_path, environment.python, user_environ(), [free_port(), free_port()])
     yield hub
     hub.close()
 
 
 @pytest.fixture
 def deploy(environment: Environment, hub: Hub, tmp_path: Path) -> Deploy:
-    """`uv run python deploy.py`, as a user of the stand-in called ada."""
+    """The command for deploying, as a user of the stand-in called ada."""
 
     def start(*options: str, **env: str) -> subprocess.CompletedProcess[str]:
         variables = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "hf"), "HF_TOKEN": "hf_writer", "COLUMNS": "120"}
-        command = ["uv", "run", "python", "deploy.py", *options]
-        return run(*command, cwd=environment.path, **(environment.environ() | variables | env))
+        return environment.run(*DEPLOY, *options, env=variables | env)
 
     return start
 

@@ -11,13 +11,29 @@ from pathlib import Path
 
 import pytest
 import requests
-from generated import LINES, Environment, own_tests, run, run_ok
+from generated import DATA, FULL, LINES, Environment, Template, generate, interpreter_for, run_ok, user_environ
 
 GATE = "import os; os.environ.setdefault('E2B_API_KEY','x'); from server import MyEnvResourcesServer"
 
+on_one_line = pytest.mark.parametrize("environment", LINES if FULL else LINES[-1:], indirect=True)
+"""For what does not depend on the line of NeMo Gym."""
 
-def uv_run(environment: Environment, *command: str, **env: str) -> str:
-    return run_ok("uv", "run", *command, cwd=environment.path, **environment.environ(), **env)
+
+# A virtual environment takes a while. That of the newest line is made in test_readme.py.
+@pytest.mark.parametrize("line", LINES if FULL else LINES[:1])
+def test_the_hook_leaves_an_environment_that_runs(template: Template, tmp_path: Path, line: str) -> None:
+    environment = generate(template, tmp_path / "my_env", line, interpreter_for(line))
+    assert f"NeMo Gym {environment.line}" in environment.copy_output
+    assert "cd my_env" in environment.copy_output
+    assert "uv run python rollout.py" in environment.copy_output
+    assert "Traceback" not in environment.copy_output
+    assert environment.run_ok("uv", "run", "python", "rollout.py").rstrip().endswith("Reward: 1")
+    # With the programs that it has installed, and the same rows.
+    environment.run_ok(*DATA, "--check")
+
+
+def test_gate_1_import(environment: Environment) -> None:
+    environment.run_ok("uv", "run", "python", "-c", GATE)
 
 
 @contextmanager
@@ -27,7 +43,7 @@ def server(environment: Environment) -> Iterator[tuple[subprocess.Popen[bytes], 
     process = subprocess.Popen(
         ["uv", "run", "python", "server.py"],
         cwd=environment.path,
-        env=os.environ | environment.environ(),
+        env=user_environ() | environment.environ(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
@@ -46,20 +62,11 @@ def server(environment: Environment) -> Iterator[tuple[subprocess.Popen[bytes], 
         process.wait(30)
 
 
-def test_the_hook_says_what_it_did_and_what_to_do_next(environment: Environment) -> None:
-    assert f"NeMo Gym {environment.line}" in environment.copy_output
-    assert "cd my_env" in environment.copy_output
-    assert "uv run python rollout.py" in environment.copy_output
-    assert "Traceback" not in environment.copy_output
-
-
-def test_gate_1_import(environment: Environment) -> None:
-    uv_run(environment, "python", "-c", GATE)
-
-
+@pytest.mark.alone  # for its port, and its time
+@pytest.mark.xdist_group("alone")
 def test_gates_2_and_3_a_local_server_that_seeds_sessions(environment: Environment) -> None:
     seconds = []
-    for _ in range(3):
+    for _ in range(2):
         with server(environment) as (process, answered):
             seconds.append(answered)
             curl = run_ok("curl", "-si", "-X", "POST", "localhost:11000/seed_session", cwd=environment.path)
@@ -88,47 +95,43 @@ def processes_of_session(session: int) -> list[str]:
 
 
 def test_gate_4_a_rollout_of_three_turns(environment: Environment) -> None:
-    assert "Reward: " in uv_run(environment, "python", "rollout.py", MAX_TURNS="3")
-
-
-def test_the_first_rollout_wins_without_a_key(environment: Environment) -> None:
-    output = uv_run(environment, "python", "rollout.py")
-    assert output.rstrip().endswith("Reward: 1"), output
+    assert "Reward: " in environment.run_ok("uv", "run", "python", "rollout.py", env={"MAX_TURNS": "3"})
 
 
 def test_its_own_tests_pass(environment: Environment) -> None:
-    assert own_tests(environment) > 150
+    assert environment.own_tests() > 150
 
 
+@on_one_line
 def test_its_own_checks_pass_and_leave_it_clean(environment: Environment) -> None:
     """What its workflow and its pre-commit hooks run, offline, in a fresh git repository."""
     run_ok("git", "init", "-q", cwd=environment.path)
     run_ok("git", "add", "-A", cwd=environment.path)
-    uv_run(environment, "pre-commit", "run", "--all-files", UV_OFFLINE="1")
-    uv_run(environment, "python", "make_data.py")
+    environment.run_ok("uv", "run", "pre-commit", "run", "--all-files", env={"UV_OFFLINE": "1"})
+    environment.run_ok(*DATA)
     assert run_ok("git", "diff", "--stat", cwd=environment.path) == ""
     added = run_ok("git", "ls-files", cwd=environment.path).splitlines()
     assert not [name for name in added if ".venv" in name or "__pycache__" in name or name.endswith(".egg-info")]
 
 
+@on_one_line
 def test_a_stale_row_fails_its_checks(environment: Environment) -> None:
     rows = environment.path / "data" / "example.jsonl"
     before = rows.read_text(encoding="utf-8")
     rows.write_text(before.replace("Guess the word.", "Guess a word."), encoding="utf-8")
     try:
-        done = run("uv", "run", "python", "make_data.py", "--check", cwd=environment.path, **environment.environ())
+        done = environment.run(*DATA, "--check")
         assert done.returncode == 1
         assert "data/example.jsonl is out of date" in done.stderr
     finally:
         rows.write_text(before, encoding="utf-8")
 
 
-# Either line would do: what is tested is the tests.
 @pytest.mark.parametrize("environment", LINES[:1], indirect=True)
 @pytest.mark.parametrize(
     ("old", "new", "failing"),
     [
-        ("float(episode.solved)", "1.0", "test_a_claimed_output_earns_nothing"),
+        ("float(episode.solved)", "1.0", "test_the_verifier_cases_hold"),
         (
             "game.guess(body.word)",
             "f'{game._secret} {game.guess(body.word)}'",
@@ -145,7 +148,7 @@ def test_a_broken_server_fails_its_tests(environment: Environment, old: str, new
     assert old in before
     server_file.write_text(before.replace(old, new), encoding="utf-8")
     try:
-        done = run("uv", "run", "pytest", "-q", "-k", failing, cwd=environment.path, **environment.environ())
+        done = environment.run("uv", "run", "pytest", "-q", "-k", failing)
         assert done.returncode == 1
         assert failing in done.stdout
     finally:

@@ -101,7 +101,7 @@ def template(tmp_path: Path) -> Path:
 
 def copy(machine: Machine, template: Path, name: str = "my_env", *flags: str, **env: str) -> Done:
     command = [*copier(), "copy", "--trust", "--defaults", *flags, template, name]
-    return run(*command, cwd=machine.folder, **machine.env | env)
+    return run(*command, cwd=machine.folder, env=machine.env | env)
 
 
 def assert_failed_but_kept(done: Done, folder: Path, *says: str) -> None:
@@ -256,7 +256,7 @@ def test_the_files_stay_where_copier_cannot_be_interrupted(machine: Machine, tem
     """As in a background job of a shell that is not interactive."""
     machine.uv()
     command = shlex.join([*copier(), "copy", "--trust", "--defaults", *flag, str(template), "my_env"])
-    done = run("sh", "-c", f'trap "" INT; {command}', cwd=machine.folder, **machine.env)
+    done = run("sh", "-c", f'trap "" INT; {command}', cwd=machine.folder, env=machine.env)
     assert_failed_but_kept(done, machine.folder / "my_env", "No Python that NeMo Gym runs on")
     assert ("Copier stops here" in done.stderr) is (not flag)
 

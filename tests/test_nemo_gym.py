@@ -5,18 +5,20 @@ share the environment's virtual environment, in the way that the generated READM
 """
 
 import json
-import os
 import shutil
 from pathlib import Path
 
 import pytest
-from generated import LINES, ROOT, Environment, run, run_ok
+from generated import FULL, LINES, ROOT, Environment
 from gym_servers import MODEL_TYPES, check_rollouts, head_server, policy_overrides, servers
+
+pytestmark = pytest.mark.xdist_group("ray")  # One cluster at a time: each takes what the machine has.
 
 # Computer use has an agent of its own: test_computer_use.py.
 ALL_RUNS = [(f"{kind} {line}", model) for kind in ("game", "sandbox") for line in LINES for model in MODEL_TYPES]
-# Any archetype has to do with either line and either model server. All combinations take four times as long.
-RUNS = ALL_RUNS if "FULL" in os.environ else [ALL_RUNS[1], ALL_RUNS[-2]]
+# Any archetype has to do with either line and either model server. On 0.7, CI tries the sandbox by `gym env start`, and
+# `ng_run` with computer use.
+RUNS = ALL_RUNS if FULL else ALL_RUNS[1:2]
 
 only_in_full = pytest.mark.full
 """For what CI leaves out: conftest.py takes it out of the collection."""
@@ -27,20 +29,19 @@ only_on_0_7 = pytest.mark.parametrize("environment", [line for line in LINES if 
 
 @pytest.mark.parametrize(("environment", "model_type"), RUNS, indirect=["environment"])
 def test_ng_run_and_ng_collect_rollouts(
-    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], model_type: str, tmp_path: Path
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], model_type: str, tmp_path: Path
 ) -> None:
     url, requests_log = policy
     head = head_server()
     configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
-    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *shared_venv, *head]
+    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *venv_of_servers, *head]
     output = environment.path / "results" / f"example_{model_type}.jsonl"
     with servers(environment, tmp_path / "servers.log", *start) as log:
-        run_ok(
+        environment.run_ok(
             *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
             *("+input_jsonl_fpath=data/example.jsonl", f"+output_jsonl_fpath=results/{output.name}", *head),
-            cwd=environment.path,
+            env=environment.activated(),
             timeout=180,
-            **environment.activated(),
         )
     check_rollouts(environment, output, "example")
     text, rows = log.read_text(errors="replace"), len(output.read_text().splitlines())
@@ -53,7 +54,7 @@ def test_ng_run_and_ng_collect_rollouts(
 # It takes a minute for each line.
 @only_in_full
 def test_a_grader_runs_on_nemo_gyms_own_ray_cluster(
-    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], tmp_path: Path
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:
     """examples/ray_grader/ under `ng_run`, without an address: it finds the cluster that NeMo Gym has started."""
     server = environment.path / "server.py"
@@ -62,7 +63,7 @@ def test_a_grader_runs_on_nemo_gyms_own_ray_cluster(
     try:
         for file in files:
             shutil.copy(file, environment.path)
-        test_ng_run_and_ng_collect_rollouts(environment, policy, shared_venv, "openai_model", tmp_path)
+        test_ng_run_and_ng_collect_rollouts(environment, policy, venv_of_servers, "openai_model", tmp_path)
         rollouts = (environment.path / "results" / "example_openai_model.jsonl").read_text().splitlines()
         assert all(0 < json.loads(rollout)["strength"] <= 1 for rollout in rollouts)
     finally:
@@ -73,23 +74,22 @@ def test_a_grader_runs_on_nemo_gyms_own_ray_cluster(
 
 @only_in_full
 def test_several_servers_share_the_rows(
-    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], tmp_path: Path
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:
     """docs/scaling.md: each server has an agent, and each row names the agent that plays it."""
     head = head_server()
     shard = shutil.copy(ROOT / "examples" / "several_servers" / "shard.py", environment.path)
     try:
-        run_ok(environment.python, "shard.py", "2", "data/validation.jsonl", cwd=environment.path)
+        environment.run_ok(environment.python, "shard.py", "2", "data/validation.jsonl")
         configs = "configs/my_env_x2.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
-        start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *shared_venv, *head]
+        start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *venv_of_servers, *head]
         output = environment.path / "results" / "validation_of_two.jsonl"
         with servers(environment, tmp_path / "servers.log", *start) as log:
-            run_ok(
+            environment.run_ok(
                 *("ng_collect_rollouts", "+input_jsonl_fpath=results/validation_x2.jsonl"),
                 *(f"+output_jsonl_fpath=results/{output.name}", *head),
-                cwd=environment.path,
+                env=environment.activated(),
                 timeout=180,
-                **environment.activated(),
             )
         check_rollouts(environment, output, "validation")
         text = log.read_text(errors="replace")
@@ -102,40 +102,40 @@ def test_several_servers_share_the_rows(
             left.unlink(missing_ok=True)
 
 
+# In CI, a user's environment is evaluated so: test_user_environments.py.
+@only_in_full
 @only_on_0_7
-@pytest.mark.parametrize("model_type", MODEL_TYPES if "FULL" in os.environ else ["vllm_model"])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_gym_eval_run_of_the_validation_split(
-    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], model_type: str
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], model_type: str
 ) -> None:
     output = environment.path / "results" / f"validation_{model_type}.jsonl"
-    said = run_ok(
+    said = environment.run_ok(
         *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
         *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
-        *("--model-url", policy[0], "--model-api-key", "none", *shared_venv, *head_server()),
-        cwd=environment.path,
+        *("--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head_server()),
+        env=environment.activated(),
         timeout=300,
-        **environment.activated(),
     )
     check_rollouts(environment, output, "validation")
     assert said.count('"POST /seed_session HTTP/1.1" 200') == 64
     assert said.count('"POST /close_session HTTP/1.1" 200') == 64
 
 
-@only_on_0_7
+@pytest.mark.parametrize("environment", [f"sandbox {line}" for line in LINES if line == "0.7"], indirect=True)
 def test_gym_env_start_and_an_evaluation_against_it(
-    environment: Environment, policy: tuple[str, Path], shared_venv: list[str], tmp_path: Path
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:
     head = head_server()
     start = ["gym", "env", "start", "--environment", "my_env", "--model-type", "openai_model", "--model", "standin"]
-    start += ["--model-url", policy[0], "--model-api-key", "none", *shared_venv, *head]
+    start += ["--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head]
     output = environment.path / "results" / "against_started.jsonl"
     with servers(environment, tmp_path / "servers.log", *start):
-        run_ok(
+        environment.run_ok(
             *("gym", "eval", "run", "--no-serve", "--agent", "my_env_simple_agent"),
             *("--input", "data/example.jsonl", "--output", f"results/{output.name}", *head),
-            cwd=environment.path,
+            env=environment.activated(),
             timeout=180,
-            **environment.activated(),
         )
     check_rollouts(environment, output, "example")
 
@@ -144,8 +144,8 @@ def test_gym_env_start_and_an_evaluation_against_it(
 def test_the_catalog_lists_validates_tests_and_publishes_it(environment: Environment) -> None:
 
     def gym(*arguments: str) -> str:
-        command = ["gym", *arguments]
-        return run_ok(*command, cwd=environment.path, **environment.activated())
+        # In the virtual environments that it makes, the environment has to be found without help.
+        return environment.run_ok("gym", *arguments, env=environment.activated() | {"PYTHONPATH": ""})
 
     listed = json.loads(gym("list", "environments", "--json"))
     assert [entry["domain"] for entry in listed if entry["name"] == "my_env"] == ["games"]
@@ -157,13 +157,11 @@ def test_the_catalog_lists_validates_tests_and_publishes_it(environment: Environ
 def test_nemo_gyms_data_preparation_takes_the_rows(environment: Environment, tmp_path: Path) -> None:
     configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
     for mode in ("train_preparation", "example_validation"):
-        done = run(
+        environment.run_ok(
             *("ng_prepare_data", f"+config_paths=[{configs}]", f"+mode={mode}"),
             *(f"+output_dirpath={tmp_path / mode}", "+should_download=false", *policy_overrides("none")),
-            cwd=environment.path,
-            **environment.activated(),
+            env=environment.activated(),
         )
-        assert done.returncode == 0, done.stdout + done.stderr
     prepared = (tmp_path / "train_preparation" / "train.jsonl").read_text().splitlines()
     assert len(prepared) == len((environment.path / "data" / "train.jsonl").read_text().splitlines())
     # What training finds the agent by: 0.4 writes the agent itself, 0.7 the instance that declares the dataset.

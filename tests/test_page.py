@@ -1,19 +1,18 @@
 """The page at `/`, in a real browser: a person plays an episode to its reward, wherever the page is opened.
 
 The player reads the feedback on the page and thinks with the environment's own policy.py, so that every archetype can
-be played: add it to the parameters of the fixture `environment`.
+be played.
 """
 
 import base64
 import json
-import os
 import shutil
 import struct
 import subprocess
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -21,14 +20,21 @@ from typing import Any
 
 import pytest
 import requests
-from generated import ARCHETYPES, LINES, Environment, free_port
+from generated import ARCHETYPES, FULL, LINES, Environment, free_port, user_environ
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, Playwright, Route, expect, sync_playwright
 
-# One line of NeMo Gym will do: the page is the same on both.
-on_every_archetype = pytest.mark.parametrize(
-    "environment", [f"{archetype} {LINES[-1]}" for archetype in ARCHETYPES], indirect=True
-)
-on_one_archetype = pytest.mark.parametrize("environment", LINES[-1:], indirect=True)
+
+def on(*archetypes: str, in_full: Iterable[str] = ()) -> pytest.MarkDecorator:
+    """Run a test on these archetypes. One line of NeMo Gym will do: the page is the same on both."""
+    environments = [
+        # Those of one archetype share its server and a browser.
+        pytest.param(f"{archetype} {LINES[-1]}", marks=pytest.mark.xdist_group(f"page {archetype}"))
+        for archetype in (in_full if FULL and in_full else archetypes)
+    ]
+    return pytest.mark.parametrize("environment", environments, indirect=True)
+
+
+on_one_archetype = on("game")
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
@@ -79,7 +85,7 @@ def serving(environment: Environment, *program: str, **env: str) -> Iterator[str
     process = subprocess.Popen(
         [environment.python, *(program or ["server.py"])],
         cwd=environment.path,
-        env=os.environ | {"PORT": str(port)} | env,
+        env=user_environ() | environment.environ() | {"PORT": str(port)} | env,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
@@ -304,7 +310,7 @@ def ask_for_the_verdict(place: Page | Frame) -> None:
 # ------------------------------------------------------------------------------------- an episode, played everywhere
 
 
-@on_every_archetype
+@on(*ARCHETYPES)
 def test_an_episode_is_played_to_its_reward(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url) as page:
         expect(page.get_by_role("heading", level=1)).to_have_text("My Env")
@@ -319,7 +325,7 @@ def test_an_episode_is_played_to_its_reward(environment: Environment, browser: B
         ask_for_the_verdict(page)
 
 
-@pytest.mark.parametrize("environment", [f"computer_use {LINES[-1]}"], indirect=True)
+@on("computer_use")
 def test_a_click_on_the_screens_picture_fills_in_its_place(
     environment: Environment, browser: Browser, url: str
 ) -> None:
@@ -333,7 +339,7 @@ def test_a_click_on_the_screens_picture_fills_in_its_place(
         assert abs(x - 512) <= 3 and abs(y - 192) <= 3
 
 
-@on_every_archetype
+@on("game", "sandbox", in_full=ARCHETYPES)  # with arguments of one line, and of several
 def test_by_keyboard_alone(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url) as page:
         play(environment, page, call_by_keyboard)
@@ -343,7 +349,7 @@ def test_by_keyboard_alone(environment: Environment, browser: Browser, url: str)
         expect(page.get_by_role("button", name="New episode")).to_be_focused()
 
 
-@on_every_archetype
+@on("game", "computer_use", in_full=ARCHETYPES)  # without a picture, and with a wide one
 def test_on_a_phone(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url, **PHONE) as page:
         play(environment, page)
@@ -354,7 +360,7 @@ def test_on_a_phone(environment: Environment, browser: Browser, url: str) -> Non
             assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
-@on_every_archetype
+@on("game", in_full=ARCHETYPES)
 def test_in_the_dark(environment: Environment, browser: Browser, url: str) -> None:
     with opened(browser, url, color_scheme="dark") as page:
         play(environment, page)
@@ -364,7 +370,7 @@ def test_in_the_dark(environment: Environment, browser: Browser, url: str) -> No
         assert contrast(page) >= 4.5
 
 
-@on_every_archetype
+@on("game", in_full=ARCHETYPES)
 def test_with_an_api_key(environment: Environment, browser: Browser, locked_url: str) -> None:
     # The browser itself reports a 401.
     with opened(browser, locked_url, expected="401") as page:
@@ -383,7 +389,7 @@ def test_with_an_api_key(environment: Environment, browser: Browser, locked_url:
         assert KEY not in page.content()
 
 
-@on_every_archetype
+@on("game", in_full=ARCHETYPES)
 def test_in_a_frame_of_another_site_without_its_cookies(
     environment: Environment, playwright: Playwright, host_page: str, locked_url: str, tmp_path: Path
 ) -> None:
@@ -500,7 +506,7 @@ def test_a_text_of_several_lines_is_typed_and_sent_as_it_is(
         expect(page.locator("#transcript > li")).to_have_count(0)
         with page.expect_request(f"**/{tool_name(page)}") as sent:
             page.keyboard.press("Control+Enter")
-        assert "a\nb\n c" in sent.value.post_data_json.values()
+        assert json.loads(sent.value.post_data or "")[field.get_attribute("name")] == "a\nb\n c"
 
 
 @on_one_archetype

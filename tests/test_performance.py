@@ -1,7 +1,6 @@
 """A short form of benchmarks/side_by_side.py: what a training run depends on, with wide margins, for busy machines."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from statistics import median
@@ -9,15 +8,17 @@ from statistics import median
 import pytest
 from conftest import Environments
 from contenders import BARE, BLOCK, ECHO, EXAMPLE, SEED_WAY, Contender, all_served, contenders
-from generated import LINES, Environment
+from generated import FULL, LINES, Environment
 from load import Call, Load, LoadFailed, RunningLoad, load, open_sessions, play_episodes
 from served import Served
+
+pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("alone")]
 
 GAME = "generated game"
 ROUNDS = 2
 
 
-@pytest.fixture(scope="module", params=LINES if "FULL" in os.environ else LINES[-1:])
+@pytest.fixture(scope="module", params=LINES if FULL else LINES[-1:])
 def servers(request: pytest.FixtureRequest, environments: Environments) -> dict[str, Contender]:
     """A generated game and what it is compared with, by name."""
     if shutil.which("wrk") is None:

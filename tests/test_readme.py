@@ -45,7 +45,7 @@ def test_the_first_command_leaves_an_environment_whose_player_wins(
     folder = tmp_path / "an empty folder"
     folder.mkdir()
     assert "uv" not in os.listdir(tmp_path / "venv" / "bin")
-    output = run_ok("bash", "-c", f"{generate}\n{play}", cwd=folder, **fresh_machine)
+    output = run_ok("bash", "-c", f"{generate}\n{play}", cwd=folder, env=fresh_machine)
     assert output.rstrip().endswith("Reward: 1"), output
     assert (folder / "my_env" / ".venv" / "bin" / "python").exists()
 
@@ -55,7 +55,7 @@ def test_the_second_command_runs_these_tests(fresh_machine: dict[str, str], tmp_
     _, _, test = commands("On a fresh machine")
     assert test.endswith("uv run pytest")
     one = f"{test} tests/test_readme.py::test_the_readme_shows_the_tree_that_is_generated"
-    output = run_ok("bash", "-c", one, cwd=tmp_path, **fresh_machine)
+    output = run_ok("bash", "-c", one, cwd=tmp_path, env=fresh_machine)
     assert re.search(r"^=+ 1 passed", output, re.MULTILINE), output
 
 
@@ -82,13 +82,13 @@ def test_once_trusted_the_plain_command_does_it_all(template: Template, tmp_path
     }
     # --defaults, because nobody sits at a terminal here.
     command = [*copier(), *plain[1].split(), "--defaults"]
-    done = run(*command, cwd=tmp_path, **env)
+    done = run(*command, cwd=tmp_path, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "sync" in log.read_text()
     answers = yaml.safe_load((tmp_path / "my_env" / ".copier-answers.yml").read_text())
     assert answers["user_name"] == "Your Name"
     shutil.rmtree(tmp_path / "my_env")
-    refused = run(*command, cwd=tmp_path, **env | {"COPIER_SETTINGS_PATH": os.devnull})
+    refused = run(*command, cwd=tmp_path, env=env | {"COPIER_SETTINGS_PATH": os.devnull})
     assert refused.returncode == 4
     assert not (tmp_path / "my_env").exists()
 

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generated import LINES, ROOT, Environment, run_ok
+from generated import FULL, LINES, ROOT, Environment, run_ok
 
 
 # In CI the newest line does for both.
-@pytest.mark.parametrize("environment", LINES if "FULL" in os.environ else LINES[-1:], indirect=True)
+@pytest.mark.alone
+@pytest.mark.xdist_group("alone")
+@pytest.mark.parametrize("environment", LINES if FULL else LINES[-1:], indirect=True)
 def test_ray_speeds_a_grader_up_and_a_lost_worker_costs_no_reward(environment: Environment, tmp_path: Path) -> None:
     output = tmp_path / "measured.json"
     benchmark = [sys.executable, ROOT / "benchmarks" / "ray_grading.py", environment.path, "--quick", "--json", output]
@@ -28,7 +30,7 @@ def test_ray_speeds_a_grader_up_and_a_lost_worker_costs_no_reward(environment: E
 
     assert [process["workers"], one["workers"], two["workers"]] == [0, 1, 2]
     # How much that gains depends on what else the machine does: the full form is for a quiet one.
-    if "FULL" in os.environ and len(os.sched_getaffinity(0)) > 1:
+    if FULL and len(os.sched_getaffinity(0)) > 1:
         assert one["seconds"] / two["seconds"] > 1.6
         assert process["seconds"] / two["seconds"] > 1.6
     # While it grades in its own process, the server answers nobody; on the cluster, everybody.

@@ -1,14 +1,15 @@
 """The soak in its short form: every fault, once or more, against a generated game."""
 
-import os
 import sys
 
 import pytest
-from generated import LINES, ROOT, Environment, run
+from generated import FULL, LINES, ROOT, Environment, run
 
 
 # In CI the newest line does for both: a run takes half a minute.
-@pytest.mark.parametrize("environment", LINES if "FULL" in os.environ else LINES[-1:], indirect=True)
+@pytest.mark.alone
+@pytest.mark.xdist_group("alone")
+@pytest.mark.parametrize("environment", LINES if FULL else LINES[-1:], indirect=True)
 def test_it_keeps_its_word_under_every_fault(environment: Environment) -> None:
     soak = [
         sys.executable,

@@ -11,29 +11,30 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import yaml
-from generated import Environment, Template, copier, run, run_ok
+from conftest import Attach
+from generated import CASES, CONFLICTS, DATA, LINES, SAMPLE, Environment, Template, copier, run, run_ok
 
 Done = subprocess.CompletedProcess[str]
-
-DOMAINS = {"game": "wordle", "sandbox": "analysis", "computer_use": "office"}
 
 
 def users_own(domain: str) -> list[str]:
     """The files that an update leaves alone, those of data/ aside."""
-    return [f"{domain}.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl"]
+    return [f"{domain}.py", "tasks.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl"]
 
 
+MIDDLEWARE = "gymkit/middleware.py"
 GUESS = "        return ToolResponse(output=game.guess(body.word))\n"
 
 
 FILLED_IN = '''        output = game.guess(body.word.strip())
         return ToolResponse(output=output)
 
-    async def give_up(self, request: Request) -> ToolResponse:
+    def give_up(self, request: Request) -> ToolResponse:
         """Give the game up."""
         game: WordleGame = self.episode(request)
         game.calls = 1000
@@ -52,11 +53,10 @@ class Releases:
 
     def file(self, name: str) -> Path:
         """A file of the template, by its name in a generated environment."""
-        folder, _, base = name.rpartition("/")
-        prefix = f"{folder}/" if folder else ""
-        bases = [base, f"{{% if is_{self.archetype} %}}{base}{{% endif %}}"]
-        names = [f"{prefix}{base}{suffix}" for base in bases for suffix in ("", ".jinja")]
-        return next(self.path / "template" / n for n in names if (self.path / "template" / n).is_file())
+        template = self.path / "template"
+        folders = [template / f"{{{{ {self.archetype} }}}}", template]
+        paths = [folder / f"{name}{suffix}" for folder in folders for suffix in ("", ".jinja")]
+        return next(path for path in paths if path.is_file())
 
     def change(self, name: str, old: str, new: str) -> None:
         path = self.file(name)
@@ -70,12 +70,12 @@ class Releases:
 
     def release_before(self, tag: str = "v0.0.1") -> None:
         """A release that lacks what the present tree has, in each of the three kinds of files."""
-        self.change("gymkit/http.py", '"/health", "/healthz", ', '"/health", ')
+        self.change(MIDDLEWARE, '"/health", "/healthz", ', '"/health", ')
         self.change("server.py", "from gymkit.serve import run\n", "from gymkit import serve\n")
         self.change("server.py", "    run({{ class_name }})\n", "    serve.run({{ class_name }})\n")
         self.change("Dockerfile", "EXPOSE 11000 ", "EXPOSE ")
-        self.change("configs/{{ env_name }}.yaml", "max_steps: {{ 50 if is_computer_use else 20 }}", "max_steps: 10")
-        self.change(f"{DOMAINS[self.archetype]}.py", '"""', '"""As it was. ')
+        self.change("configs/{{ env_name }}.yaml", "max_steps: {{", "max_steps: 10 # {{")
+        self.change(f"{SAMPLE[self.archetype]}.py", '"""', '"""As it was. ')
         self.release(tag)
 
     def release_this_tree(self, tag: str = "v0.1.0") -> None:
@@ -105,8 +105,8 @@ class Project:
         author = ["-c", "user.name=Test", "-c", "user.email=test@example.com", "-c", "commit.gpgsign=false"]
         run_ok("git", *author, "commit", "-q", "-m", "work", cwd=self.path)
 
-    def update(self, *arguments: str, **env: str) -> Done:
-        return run(*copier(), "update", "--trust", "--defaults", *arguments, cwd=self.path, **self.env | env)
+    def update(self, *arguments: str) -> Done:
+        return run(*copier(), "update", "--trust", "--defaults", *arguments, cwd=self.path, env=self.env)
 
     def update_ok(self, *arguments: str) -> Done:
         done = self.update(*arguments)
@@ -143,25 +143,29 @@ def releases(template: Template, tmp_path: Path) -> Releases:
 
 def generate(releases: Releases, path: Path, env: dict[str, str], tag: str, *arguments: str) -> Project:
     command = [*copier(), "copy", "--trust", "--defaults", "--vcs-ref", tag, *arguments, str(releases.path), path.name]
-    run_ok(*command, cwd=path.parent, **env)
+    run_ok(*command, cwd=path.parent, env=env)
     project = Project(path, env)
     run_ok("git", "init", "-q", cwd=path)
     project.commit()
     return project
 
 
-def own_tests(project: Project, environment: Environment, *tests: str) -> Done:
-    """The environment's tests, or those named, with the virtual environment of one generated in full.
+def own_tests(project: Environment, *tests: str) -> Done:
+    """The environment's tests, or those named.
 
     Those that take long and are about files that no test here changes are left out: they pass elsewhere.
     """
     long = [f"--ignore=tests/test_{name}.py" for name in ("access", "check", "page", "rollout")]
-    command = [environment.python, "-m", "pytest", "-q", *(tests or ["tests", *long])]
-    return run(*command, cwd=project.path, **environment.environ())
+    return project.run(project.python, "-m", "pytest", "-q", *(tests or ["tests", *long]))
 
 
-first_line_only = pytest.mark.parametrize("environment", ["0.4"], indirect=True)
-"""What an update does to files does not depend on the line of NeMo Gym."""
+Installed = Callable[[Project], Environment]
+
+
+@pytest.fixture(scope="session")
+def installed(attach: Attach) -> Installed:
+    """A function that gives a project the means to run. The line does not matter: an update is about files."""
+    return lambda project: attach(project.path, LINES[0])
 
 
 def seconds_of_work() -> float:
@@ -173,11 +177,9 @@ def seconds_of_work() -> float:
 # --------------------------------------------------------------------------------------------- from release to release
 
 
-@pytest.mark.parametrize(
-    ("environment", "archetype"), [(f"{each} 0.4", each) for each in DOMAINS], indirect=["environment"]
-)
+@pytest.mark.parametrize("archetype", SAMPLE)
 def test_an_update_equals_a_fresh_render_but_for_the_users_files(
-    template: Template, tmp_path: Path, env: dict[str, str], uv_log: Path, environment: Environment, archetype: str
+    template: Template, tmp_path: Path, env: dict[str, str], uv_log: Path, installed: Installed, archetype: str
 ) -> None:
     releases = Releases(template, tmp_path, archetype)
     releases.release_before()
@@ -200,7 +202,7 @@ def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     after = project.tree()
     data = [name for name in before if name.startswith("data/")]
     assert len(data) == 4
-    domain = DOMAINS[archetype]
+    domain = SAMPLE[archetype]
     own = users_own(domain)
     for name in [*own, *data]:
         assert after[name] == before[name], name
@@ -208,61 +210,59 @@ def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     assert after[f"{domain}.py"] != fresh[f"{domain}.py"]
     assert after["server.py"] != before["server.py"]
     assert done.stdout.rstrip().endswith("uv run pytest")
-    tests = own_tests(project, environment, f"tests/test_{domain}.py", "tests/test_template_files.py")
+    tests = own_tests(installed(project), f"tests/test_{domain}.py", "tests/test_template_files.py")
     assert tests.returncode == 0, tests.stdout
 
 
-@first_line_only
 def test_a_users_work_survives_two_releases(
-    releases: Releases, tmp_path: Path, env: dict[str, str], environment: Environment
+    releases: Releases, tmp_path: Path, env: dict[str, str], installed: Installed
 ) -> None:
     releases.release_before()
     project = generate(releases, tmp_path / "my_env", env, "v0.0.1")
     # Tool bodies filled in, a renamed sample tool, a new tool, another config field.
-    project.edit("server.py", "async def guess(", "async def guess_word(")
+    project.edit("server.py", "def guess(", "def guess_word(")
     project.edit(
         "server.py",
         'app.post("/guess")(self.guess)\n',
         'app.post("/guess_word")(self.guess_word)\n        app.post("/give_up")(self.give_up)\n',
     )
     project.edit("server.py", GUESS, FILLED_IN)
-    # The sample domain replaced by a module of another name, with own words, rows, tests and player.
-    domain = project.read("wordle.py").replace("MAX_GUESSES = 6", "MAX_GUESSES = 7")
-    project.file("puzzle.py").write_text(domain.replace("the tool guess with", "the tool guess_word with"))
+    # The sample domain replaced by a module of another name, with own tasks, rows, tests and player.
+    project.file("puzzle.py").write_text(project.read("wordle.py").replace("MAX_GUESSES = 6", "MAX_GUESSES = 7"))
+    project.edit("tasks.py", "the tool guess with", "the tool guess_word with")
     tests = project.read("tests/test_wordle.py").replace("6 tries", "7 tries").replace("of 6", "of 7")
     project.file("tests/test_puzzle.py").write_text(tests.replace("import wordle", "import puzzle as wordle"))
     project.edit("tests/test_puzzle.py", "from wordle import", "from puzzle import")
     for name in ("wordle.py", "tests/test_wordle.py"):
         project.file(name).unlink()
-    for name in ("server.py", "make_data.py", "policy.py"):
+    for name in ("server.py", "tasks.py", "policy.py"):
         project.edit(name, "from wordle import", "from puzzle import")
     project.edit("policy.py", 'yield "guess"', 'yield "guess_word"')
-    cases = project.read("tests/verifier_cases.jsonl").replace('"name": "guess"', '"name": "guess_word"')
-    cases = "".join(line + "\n" for line in cases.splitlines() if "after the last try" not in line)
-    project.file("tests/verifier_cases.jsonl").write_text(cases)
     # Own dependency, README section, settings; a sample file deleted.
     project.edit("pyproject.toml", '  "rich>=13.0",\n', '  "rich>=13.0",\n  "packaging>=24.0",\n')
-    project.edit("README.md", "## Files\n", "## My own section\n\nMine.\n\n## Files\n")
+    project.edit("README.md", "\n## ", "\n## My own section\n\nMine.\n\n## ")
     project.edit("configs/my_env.yaml", "      # tool_seconds: 60\n", "      tool_seconds: 30\n")
     project.file("resources_servers/my_env/README.md").unlink()
-    run_ok(environment.python, "make_data.py", cwd=project.path)
+    runs = installed(project)
+    runs.run_ok(*DATA)
+    runs.run_ok(*CASES)
     project.commit()
     mine = project.tree()
 
     releases.release_this_tree()
     project.update_ok()
     project.commit()
-    releases.change("gymkit/http.py", "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
+    releases.change(MIDDLEWARE, "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
     releases.change("server.py", "\nVERIFIER_FIXTURE", "\n# What `gym env test` runs.\nVERIFIER_FIXTURE")
     releases.change("Dockerfile", "USER 1000\n", "USER 1000:1000\n")
     releases.change("resources_servers/{{ env_name }}/server.py", "# In front of", "# Before")
-    releases.change("resources_servers/{{ env_name }}/README.md", "The door", "This is the door")
+    releases.change("resources_servers/{{ env_name }}/README.md", "The entry point", "This is the entry point")
     releases.release("v0.2.0")
     project.update_ok()
 
     assert not [line for line in project.changed() if line.startswith(("UU", "AA", "DU", "UD"))]
     after = project.tree()
-    own = ["puzzle.py", "policy.py", "tests/test_puzzle.py", "tests/verifier_cases.jsonl"]
+    own = ["puzzle.py", "tasks.py", "policy.py", "tests/test_puzzle.py", "tests/verifier_cases.jsonl"]
     for name in [*own, *(name for name in mine if name.startswith("data/"))]:
         assert after[name] == mine[name], name
     assert not {"wordle.py", "tests/test_wordle.py"} & set(after)
@@ -281,16 +281,15 @@ def test_a_users_work_survives_two_releases(
     assert "tool_seconds: 30" in config
     assert "max_steps: 20" in config
     assert "USER 1000:1000" in project.read("Dockerfile")
-    assert "RETRY_AFTER_SECONDS = 7" in project.read("gymkit/http.py")
+    assert "RETRY_AFTER_SECONDS = 7" in project.read(MIDDLEWARE)
     assert "# Before" in project.read("resources_servers/my_env/server.py")
     assert not project.file("resources_servers/my_env/README.md").exists()
-    tests_done = own_tests(project, environment)
+    tests_done = own_tests(runs)
     assert tests_done.returncode == 0, tests_done.stdout
 
 
-@first_line_only
 def test_a_change_on_the_same_line_is_a_conflict_that_cannot_be_overlooked(
-    releases: Releases, tmp_path: Path, env: dict[str, str], environment: Environment
+    releases: Releases, tmp_path: Path, env: dict[str, str], installed: Installed
 ) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
@@ -309,34 +308,34 @@ def test_a_change_on_the_same_line_is_a_conflict_that_cannot_be_overlooked(
     assert ".upper()" in server
     assert "+ '!'" in server
     # It cannot be committed, and pytest names its place.
-    hook = run(environment.python, "-m", "gymkit.conflicts", "server.py", cwd=project.path)
+    runs = installed(project)
+    hook = runs.run(*CONFLICTS, "server.py")
     assert (hook.returncode, hook.stdout.splitlines()[0]) == (1, f"conflict marker: server.py:{place}")
-    tests = own_tests(project, environment)
+    tests = own_tests(runs)
     assert tests.returncode != 0
-    assert f"server.py:{place}" in tests.stdout or f"line {place}" in tests.stdout
+    assert f"server.py, line {place}" in tests.stdout + tests.stderr
     # The documented way out.
     run_ok("git", "reset", "--hard", "-q", cwd=project.path)
     assert project.changed() == []
     assert ".upper()" in project.read("server.py")
 
 
-@first_line_only
 def test_edited_and_missing_template_files_are_named(
-    releases: Releases, tmp_path: Path, env: dict[str, str], environment: Environment
+    releases: Releases, tmp_path: Path, env: dict[str, str], installed: Installed
 ) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
-    test = [environment.python, "-m", "pytest", "-q", "tests/test_template_files.py"]
-    assert run(*test, cwd=project.path).returncode == 0
-    project.edit("rollout.py", "TOOL_SECONDS = 300", "TOOL_SECONDS = 30")
+    runs = installed(project)
+    test = "tests/test_template_files.py"
+    assert own_tests(runs, test).returncode == 0
+    project.file("rollout.py").write_text(project.read("rollout.py") + "# Edited.\n")
     project.file("tests/test_rollout.py").unlink()
-    done = run(*test, cwd=project.path)
+    done = own_tests(runs, test)
     assert done.returncode == 1
     assert "edited: rollout.py; missing: tests/test_rollout.py" in done.stdout
-    project.edit(
-        "pyproject.toml", "[tool.uv]\n", '[tool.gymkit]\nown = ["rollout.py", "tests/test_rollout.py"]\n\n[tool.uv]\n'
-    )
-    assert run(*test, cwd=project.path).returncode == 0
+    own = '\n[tool.gymkit]\nown = ["rollout.py", "tests/test_rollout.py"]\n'
+    project.file("pyproject.toml").write_text(project.read("pyproject.toml") + own)
+    assert own_tests(runs, test).returncode == 0
 
 
 def test_ownership_that_is_broken_is_noticed(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
@@ -364,7 +363,7 @@ def test_another_port_and_description_do_what_they_say(releases: Releases, tmp_p
     for name in ("README.md", "Dockerfile"):
         assert "8080" in project.read(name)
         assert "7860" not in project.read(name)
-    for name in ("README.md", "configs/my_env.yaml", "environments/my_env/manifest.yaml", "pyproject.toml"):
+    for name in ("README.md", "configs/my_env.yaml", "environments/my_env/manifest.yaml"):
         assert "Find the word." in project.read(name)
 
 
@@ -429,7 +428,7 @@ def test_what_cannot_be_updated_stays_as_it_was(
 ) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
-    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     spoil(project, releases, how)
     before = project.tree() if how != "no_git" else {"server.py": project.file("server.py").read_bytes()}
@@ -443,7 +442,7 @@ def test_what_cannot_be_updated_stays_as_it_was(
 def test_an_interrupted_update_can_be_taken_back(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
-    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     before = project.tree()
     # Interrupted at its very end, in `uv sync`, with all files changed.
@@ -462,7 +461,7 @@ def test_copier_check_update_says_whether_there_is_news(
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
     assert run(*copier(), "check-update", "--quiet", cwd=project.path).returncode == 0
-    releases.change("gymkit/http.py", '"/livez", ', "")
+    releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     assert run(*copier(), "check-update", "--quiet", cwd=project.path).returncode == 2
     answers = yaml.safe_load(project.read(".copier-answers.yml"))

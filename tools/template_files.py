@@ -18,7 +18,7 @@ def digests(overlay: Path) -> str:
     for path in sorted(overlay.rglob("*")):
         name = path.relative_to(overlay).as_posix()
         inner_overlay = overlay == TEMPLATE and name.startswith("{{ ")
-        if not path.is_file() or inner_overlay or "__pycache__" in name or path.suffix not in (".py", ".js", ".css", ".html"):
+        if not path.is_file() or inner_overlay or path.suffix not in (".py", ".js", ".css", ".html"):
             continue
         if FIRST_LINE in path.read_text(encoding="utf-8").split("\n", 1)[0]:
             lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name.replace('{{ env_name }}', '*')}\n")

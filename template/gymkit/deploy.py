@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import yaml
@@ -21,6 +22,7 @@ from rich.markup import escape
 
 from gymkit.check import run_checks
 from gymkit.errors import CommandError
+from gymkit.fixture import make_server
 from gymkit.players import Player
 from gymkit.project import ROOT, environment_name
 from gymkit.rows import data_path, read_rows
@@ -103,9 +105,9 @@ def check_port() -> None:
         )
 
 
-def refuse_strangers(server_class: type, secrets: Collection[str]) -> None:
+def refuse_strangers(server_class: Any, secrets: Collection[str]) -> None:
     """A server that runs its callers' code would not start on a Space without one of two variables."""
-    if server_class.runs_code and not {"ENV_API_KEY", "ENV_ALLOW_CODE_WITHOUT_KEY"} & set(secrets):
+    if make_server(server_class).runs_code and not {"ENV_API_KEY", "ENV_ALLOW_CODE_WITHOUT_KEY"} & set(secrets):
         raise DeployError(
             "This environment runs its callers' code, and will not do so for strangers: set ENV_API_KEY here, and say "
             "--secret ENV_API_KEY. (On a private Space, which lets in only its owner: ENV_ALLOW_CODE_WITHOUT_KEY=1.) "
@@ -119,7 +121,7 @@ def refuse_strangers(server_class: type, secrets: Collection[str]) -> None:
 class Deploy:
     """One deploy to one Space. `done` says, at any moment, what has been changed there."""
 
-    def __init__(self, server_class: type, api: HfApi, space: str, private: bool) -> None:
+    def __init__(self, server_class: Any, api: HfApi, space: str, private: bool) -> None:
         self.server_class = server_class
         self.api = api
         self.space = space
@@ -259,7 +261,7 @@ def secrets_from_environ(names: Iterable[str]) -> dict[str, str]:
     return {name: os.environ[name] for name in names}
 
 
-def run(options: argparse.Namespace, server_class: type, player: Player) -> int:
+def run(options: argparse.Namespace, server_class: Any, player: Player) -> int:
     """Deploy; the exit status.
 
     Raises:

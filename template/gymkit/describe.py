@@ -26,7 +26,11 @@ def run(options: argparse.Namespace) -> int:
     """Write what differs, or say so; the exit status."""
     stale = 0
     for path, lines in wanted().items():
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            name = path.relative_to(ROOT)
+            raise ProjectError(f"{name}: {error.strerror}. `git checkout {name}` brings it back.") from None
         changed = text
         for key, value in lines.items():
             changed = with_line(changed, key, value, path)

@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 @pytest.fixture(scope="session", autouse=True)
-def sandboxes_at_hand() -> Iterator[None]:
+def stand_in_for_e2b() -> Iterator[None]:
     """Where the environment uses E2B: a stand-in of its service, so that no test needs a key or the network."""
     if importlib.util.find_spec("standins") is None:
         yield
@@ -45,7 +45,7 @@ def sandboxes_at_hand() -> Iterator[None]:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn, with its event loop at hand."""
+    """uvicorn, which tells its event loop."""
 
     loop: asyncio.AbstractEventLoop
 

@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The agent: NeMo Gym's simple_agent, but for pictures, which the model gets to see.
+"""The agent: NeMo Gym's simple_agent, except that the model sees pictures.
 
 simple_agent hands a tool's answer to the model as text, pictures included. This agent takes the picture out of an
 answer and puts it into a message after the tool outputs of the turn, which is where both model servers
@@ -34,7 +34,7 @@ class PictureAgentConfig(SimpleAgentConfig):
 
 
 class PictureAgent(SimpleAgent):
-    """simple_agent with eyes."""
+    """simple_agent, but the model sees the pictures that tools answer with."""
 
     config: PictureAgentConfig
 
@@ -99,6 +99,7 @@ class PictureAgent(SimpleAgent):
             arguments = json.loads(call.arguments)
         except (ValueError, TypeError) as error:
             return json.dumps({"error": f"Invalid tool call arguments: {error!r}"})
+        assert self.config.resources_server is not None  # NeMo Gym 0.7 has agents without one.
         answered = await self.server_client.post(
             server_name=self.config.resources_server.name,
             url_path=f"/{call.name}",

@@ -409,7 +409,7 @@ def put(widget: Any, place: Place) -> Any:
     return widget
 
 
-def framed(window: tk.Misc, title: str, border: int) -> tk.Frame:
+def framed(window: tk.Tk | tk.Toplevel, title: str, border: int) -> tk.Frame:
     """Give a window a title bar, and lines of this width at its other sides; the frame of its content."""
     bar = tk.Label(window, text=title, background="#b9cde3", foreground=INK, font=(FONT[0], -12, "bold"))
     bar.place(x=0, y=0, relwidth=1, height=layout.TITLE_HEIGHT)

@@ -1,4 +1,4 @@
-"""A player that needs no model: rollout.py's default. It carries out the row's oracle, by real clicks and keys."""
+"""A player that needs no model: rollout.py's default. It makes the calls of the row: real clicks and keys."""
 
 import re
 from collections.abc import Generator
@@ -7,8 +7,8 @@ from typing import Any
 from office_layout import SCREEN
 
 
-def play(row: dict[str, Any]) -> Generator[tuple[str, dict[str, Any]], str, None]:
-    """Play one episode: yield tool calls as `(name, arguments)`, and be sent each call's output.
+def play(row: dict[str, Any]) -> Generator[tuple[str, dict[str, Any]] | str, str, None]:
+    """Play one episode: yield a tool call as `(name, arguments)` and be sent its output, or yield a text to say.
 
     Args:
         row: The data row; its key `oracle` lists tool calls, for the screen that `office_layout` describes.

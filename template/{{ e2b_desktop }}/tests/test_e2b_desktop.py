@@ -2,6 +2,7 @@
 """The desktop at E2B: E2B's own client, against the stand-in of its service, on a real X display."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import time
@@ -10,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import standin_e2b
-from standin_e2b import ID_VARIABLE, SERVICE_VARIABLE, Service, marked
+from standins.e2b import ID_VARIABLE, SERVICE_VARIABLE, Service, marked, serve
 
-from desktop import DesktopLost, DesktopSettings, E2BDesktop, check
+from desktop import DesktopLost
+from desktop.backend import DesktopSettings, E2BDesktop, check
 
 # Draws each click and writes down what it is told, as an application that saves does.
 APP = b"""
@@ -45,12 +46,12 @@ COMMAND = ["python3", "app.py"]
 Work = Callable[[E2BDesktop], Awaitable[Any]]
 
 
-@pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """A service of its own, which a test may refuse, change and watch."""
-    with standin_e2b.serve() as service:
+@pytest.fixture(scope="module")
+def service() -> Iterator[Service]:
+    """A service of this file's own, which tests watch."""
+    with serve() as service, pytest.MonkeyPatch.context() as patch:
         for name, value in service.environment().items():
-            monkeypatch.setenv(name, value)
+            patch.setenv(name, value)
         yield service
 
 
@@ -66,6 +67,25 @@ def on_desktop(work: Work) -> Any:
             await desktop.close()
 
     return asyncio.run(run())
+
+
+async def fails_with(reason: str, call: Callable[[], Awaitable[Any]], seconds: float = 10) -> None:
+    """Make a call until it raises `DesktopLost`, for this reason."""
+    end = time.monotonic() + seconds
+    with pytest.raises(DesktopLost, match=reason):
+        while time.monotonic() < end:
+            await call()
+            await asyncio.sleep(0.05)
+
+
+def command_lines(service: Service) -> list[list[str]]:
+    """The command lines of what runs on the only desktop."""
+    (number,) = service.running()
+    lines = []
+    for process in marked(ID_VARIABLE, number):
+        with contextlib.suppress(OSError):  # It has ended meanwhile.
+            lines.append(Path(f"/proc/{process}/cmdline").read_text().split("\0"))
+    return lines
 
 
 async def told(desktop: E2BDesktop, name: str, text: str, seconds: float = 5) -> str:
@@ -153,9 +173,7 @@ def test_commands(service: Service) -> None:
         assert await desktop.run_command("head -c 70000 /dev/zero | tr '\\0' x", seconds=10) == (0, "x" * 70000)
         assert await desktop.run_command("sleep 987 & echo $DISPLAY >/dev/null", seconds=10) == (0, "")
         assert (await desktop.run_command("echo a\0b", seconds=10))[0] == 2
-        (number,) = service.running()
-        names = [Path(f"/proc/{each}/cmdline").read_text() for each in marked(ID_VARIABLE, number)]
-        assert not [name for name in names if "987" in name]
+        assert not [line for line in command_lines(service) if "987" in " ".join(line)]
 
     on_desktop(work)
 
@@ -192,10 +210,7 @@ def test_what_crashes_is_lost(service: Service, victim: str, reason: str) -> Non
             command = Path(f"/proc/{process}/cmdline").read_text().split("\0")
             if victim in command:
                 os.kill(process, signal.SIGKILL)
-        await asyncio.sleep(1)
-        with pytest.raises(DesktopLost, match=reason):
-            await desktop.app_alive()
-            await desktop.screenshot()
+        await fails_with(reason, desktop.app_alive if victim == "app.py" else desktop.screenshot)
 
     on_desktop(work)
 
@@ -209,8 +224,10 @@ def test_an_application_that_does_not_start_is_lost(service: Service) -> None:
 
 
 @pytest.mark.parametrize("refusal", [(429, "too many sandboxes"), (500, "broken")])
-def test_a_desktop_that_is_refused_is_lost(service: Service, refusal: tuple[int, str]) -> None:
-    service.refusal = refusal
+def test_a_desktop_that_is_refused_is_lost(
+    service: Service, monkeypatch: pytest.MonkeyPatch, refusal: tuple[int, str]
+) -> None:
+    monkeypatch.setattr(service, "refusal", refusal)
     with pytest.raises(DesktopLost, match=refusal[1]):
         on_desktop(E2BDesktop.screenshot)
 
@@ -234,7 +251,8 @@ def test_a_desktop_that_dies_is_lost(service: Service) -> None:
     async def work(desktop: E2BDesktop) -> None:
         (number,) = service.running()
         calling = asyncio.create_task(desktop.run_command("sleep 60", seconds=60))
-        await asyncio.sleep(1)
+        while ["sleep", "60", ""] not in command_lines(service):
+            await asyncio.sleep(0.02)
         await asyncio.to_thread(service.kill, number)
         for lost in (calling, desktop.screenshot(), desktop.cursor(), desktop.run_command("true", seconds=5)):
             with pytest.raises(DesktopLost):
@@ -263,8 +281,9 @@ def test_nothing_is_left_after_close(service: Service) -> None:
 def test_one_that_is_closed_while_it_starts_is_not_left(service: Service) -> None:
     async def run() -> None:
         desktop = E2BDesktop(DesktopSettings())
+        created = service.created
         starting = asyncio.create_task(desktop.start())
-        while not service.created:
+        while service.created == created:
             await asyncio.sleep(0.005)
         starting.cancel()
         with pytest.raises(asyncio.CancelledError):

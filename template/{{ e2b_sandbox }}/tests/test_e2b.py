@@ -6,27 +6,37 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import standin_e2b
-from standin_e2b import ID_VARIABLE, SERVICE_VARIABLE, Service, marked
+from standins import e2b as standin
+from standins.e2b import ID_VARIABLE, SERVICE_VARIABLE, Service, marked
 
 from gymkit.project import ROOT
-from sandbox import CellResult, E2BSandbox, SandboxFileError, SandboxLost, SandboxSettings, check
+from sandbox import CellResult, SandboxFileError, SandboxLost
+from sandbox.backend import E2BSandbox, SandboxSettings, check
 
-Work = Callable[[E2BSandbox], Awaitable[Any]]
+Work = Callable[[E2BSandbox], Coroutine[Any, Any, Any]]
+Cells = Callable[..., list[CellResult]]
+
+
+@pytest.fixture(scope="module")
+def own_service() -> Iterator[Service]:
+    with standin.serve() as service:
+        yield service
 
 
 @pytest.fixture
-def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
-    """A service of its own, which a test may refuse, change and watch."""
-    with standin_e2b.serve() as service:
-        for name, value in service.environment().items():
-            monkeypatch.setenv(name, value)
-        yield service
+def service(own_service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
+    """A service with the sandboxes of the test alone, which it may refuse, change and watch."""
+    for name, value in own_service.environment().items():
+        monkeypatch.setenv(name, value)
+    own_service.created = 0
+    yield own_service
+    own_service.refusal = None
+    assert own_service.running() == []
 
 
 def in_sandbox(work: Work, **settings: Any) -> Any:
@@ -43,13 +53,33 @@ def in_sandbox(work: Work, **settings: Any) -> Any:
     return asyncio.run(run())
 
 
-def cells(*codes: str, seconds: float = 20, **settings: Any) -> list[CellResult]:
-    """The results of cells that one sandbox has run."""
+@pytest.fixture(scope="module")
+def in_shared() -> Iterator[Callable[[Work], Any]]:
+    """The same for a sandbox that tests share which leave it usable. It has files of all kinds, and low limits."""
+    prepare = (
+        "echo here > here.txt; ln -s /etc/hostname link; ln -s /etc linked; mkdir folder; mkfifo pipe;"
+        "head -c 1048577 /dev/zero > big"
+    )
+    loop = asyncio.new_event_loop()
+    sandbox = E2BSandbox(SandboxSettings(transfer_mb=1, kept_bytes=1000, printed_mb=1))
+    loop.run_until_complete(sandbox.start())
+    loop.run_until_complete(sandbox.run_command(prepare, seconds=20))
+    yield lambda work: loop.run_until_complete(work(sandbox))
+    loop.run_until_complete(sandbox.close())
+    loop.close()
 
-    async def work(sandbox: E2BSandbox) -> list[CellResult]:
-        return [await sandbox.run_cell(code, seconds=seconds) for code in codes]
 
-    return in_sandbox(work, **settings)
+@pytest.fixture
+def cells(in_shared: Callable[[Work], Any]) -> Cells:
+    """A function that runs cells in the shared sandbox, each for so many seconds at most."""
+
+    def run(*codes: str, seconds: float = 20) -> list[CellResult]:
+        async def work(sandbox: E2BSandbox) -> list[CellResult]:
+            return [await sandbox.run_cell(code, seconds=seconds) for code in codes]
+
+        return in_shared(work)
+
+    return run
 
 
 def wait_for(condition: Callable[[], Any], seconds: float = 10) -> bool:
@@ -83,13 +113,13 @@ def test_state_is_kept_and_separated(service: Service) -> None:
     assert service.created == 2
 
 
-def test_values_are_as_repr_writes_them(service: Service) -> None:
+def test_values_are_as_repr_writes_them(cells: Cells) -> None:
     values = ["'a'", '"it\'s"', "''", "['a', \"'b'\"]", "{'k': 'v'}", "b'a'", "'a\\nb'", "None, 'x'"]
     assert [result.value for result in cells(*values)] == [repr(eval(value)) for value in values]
     assert cells("None", "x = 'a'", "  \n") == [CellResult()] * 3
 
 
-def test_a_traceback_is_plain_text_line_by_line(service: Service) -> None:
+def test_a_traceback_is_plain_text_line_by_line(cells: Cells) -> None:
     (result,) = cells("def f():\n    1 / 0\nf()")
     assert result.traceback is not None
     lines = result.traceback.splitlines()
@@ -100,15 +130,13 @@ def test_a_traceback_is_plain_text_line_by_line(service: Service) -> None:
     assert "\x1b" not in result.traceback
 
 
-def test_a_cell_that_takes_too_long_is_interrupted(service: Service) -> None:
-    loop, sleep, kept = cells(
-        "x = 1\nwhile True: pass", "import time\nprint('begun', flush=True)\ntime.sleep(60)", "x", seconds=2
-    )
+def test_a_cell_that_takes_too_long_is_interrupted(cells: Cells) -> None:
+    loop, sleep = cells("x = 1\nwhile True: pass", "import time\nprint('begun', flush=True)\ntime.sleep(60)", seconds=1)
     for result in (loop, sleep):
         assert result.interrupted
         assert not result.restarted
     assert sleep.stdout == "begun\n"
-    assert kept == CellResult(value="1")
+    assert cells("x") == [CellResult(value="1")]
 
 
 @pytest.mark.parametrize(
@@ -116,8 +144,12 @@ def test_a_cell_that_takes_too_long_is_interrupted(service: Service) -> None:
     ["import time\nwhile True:\n    try: time.sleep(9)\n    except BaseException: pass", "import os\nos._exit(1)"],
     ids=["ignores_the_interrupt", "exits"],
 )
-def test_an_interpreter_that_is_lost_is_started_anew(service: Service, code: str) -> None:
-    _, died, gone, value = cells("x = 1", code, "x", "'quoted'", seconds=2)
+def test_an_interpreter_that_is_lost_is_started_anew(cells: Cells, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    monkeypatch.setattr("sandbox.e2b.cells.PROBES", 2)
+    monkeypatch.setattr("sandbox.e2b.cells.PROBE_SECONDS", 1)
+    cells("x = 1")
+    (died,) = cells(code, seconds=1)
+    gone, value = cells("x", "'quoted'")
     assert died.restarted
     assert not died.interrupted
     assert gone.traceback is not None
@@ -126,21 +158,21 @@ def test_an_interpreter_that_is_lost_is_started_anew(service: Service, code: str
     assert value.value == "'quoted'"
 
 
-def test_an_interpreter_that_died_between_two_cells_is_noticed(service: Service) -> None:
+def test_an_interpreter_that_died_between_two_cells_is_noticed(in_shared: Callable[[Work], Any]) -> None:
     later = "import os, threading\nx = 1\nthreading.Timer(0.5, os._exit, [1]).start()"
 
     async def work(sandbox: E2BSandbox) -> list[CellResult]:
         results = [await sandbox.run_cell(later, seconds=20)]
-        await asyncio.sleep(2)
+        await asyncio.sleep(1.5)
         return results + [await sandbox.run_cell(code, seconds=20) for code in ("1", "2")]
 
-    before, first, second = in_sandbox(work)
+    before, first, second = in_shared(work)
     assert not before.restarted
     assert first.restarted
     assert second == CellResult(value="2")
 
 
-def test_a_cell_that_is_given_up_does_not_stand_in_the_way(service: Service) -> None:
+def test_a_cell_that_is_given_up_does_not_stand_in_the_way(in_shared: Callable[[Work], Any]) -> None:
     async def work(sandbox: E2BSandbox) -> CellResult:
         await sandbox.run_cell("x = 1", seconds=20)
         with pytest.raises(TimeoutError):
@@ -148,24 +180,24 @@ def test_a_cell_that_is_given_up_does_not_stand_in_the_way(service: Service) -> 
         return await sandbox.run_cell("x", seconds=20)
 
     started = time.monotonic()
-    assert in_sandbox(work) == CellResult(value="1")
+    assert in_shared(work) == CellResult(value="1")
     assert time.monotonic() - started < 30
 
 
-def test_of_much_output_the_head_and_the_tail_are_kept(service: Service) -> None:
-    code = "print('<' + 'x' * 300_000 + '>')"
-    (result,) = cells(code, kept_bytes=1000)
+def test_of_much_output_the_head_and_the_tail_are_kept(cells: Cells) -> None:
+    (result,) = cells("print('<' + 'x' * 300_000 + '>')")
     assert len(result.stdout) < 1100
     assert result.stdout.startswith("<xxx")
     assert result.stdout.endswith("xxx>\n")
     assert "299,003 characters left out" in result.stdout
-    endless, after = cells("x = 1\nwhile True: print('y' * 10_000)", "x", seconds=30, kept_bytes=1000, printed_mb=1)
+    much = "for _ in range(200): print('y' * 10_000)"
+    endless, after = cells(f"x = 1\n{much}\nwhile True: pass", "x", seconds=30)
     assert endless.interrupted
     assert len(endless.stdout) < 1100
     assert after.value == "1"
 
 
-def test_a_figure_is_counted(service: Service) -> None:
+def test_a_figure_is_counted(cells: Cells) -> None:
     pixel = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
     code = f"import base64\nfrom IPython.display import Image, display\ndisplay(Image(base64.b64decode('{pixel}')))"
     assert [result.figures for result in cells(code, "1")] == [1, 0]
@@ -218,12 +250,12 @@ def test_commands_and_what_they_leave_running(service: Service) -> None:
         ("here.txt/below", "does not exist"),
     ],
 )
-def test_what_cannot_be_read(files: Callable[[Work], Any], path: str, reason: str) -> None:
+def test_what_cannot_be_read(in_shared: Callable[[Work], Any], path: str, reason: str) -> None:
     async def work(sandbox: E2BSandbox) -> None:
         with pytest.raises(SandboxFileError, match=reason):
             await sandbox.read_file(path)
 
-    files(work)
+    in_shared(work)
 
 
 @pytest.mark.parametrize(
@@ -236,17 +268,17 @@ def test_what_cannot_be_read(files: Callable[[Work], Any], path: str, reason: st
         ("here.txt/below", "no folder"),
     ],
 )
-def test_what_cannot_be_written(files: Callable[[Work], Any], path: str, reason: str) -> None:
+def test_what_cannot_be_written(in_shared: Callable[[Work], Any], path: str, reason: str) -> None:
     async def work(sandbox: E2BSandbox) -> None:
         with pytest.raises(SandboxFileError, match=reason):
             await sandbox.write_file(path, b"data")
         with pytest.raises(SandboxFileError, match="no more"):
             await sandbox.write_file("new", b"x" * (2**20 + 1))
 
-    files(work)
+    in_shared(work)
 
 
-def test_what_is_written_is_read_and_seen_by_cells_and_commands(files: Callable[[Work], Any]) -> None:
+def test_what_is_written_is_read_and_seen_by_cells_and_commands(in_shared: Callable[[Work], Any]) -> None:
     data = bytes(range(256)) * 8
 
     async def work(sandbox: E2BSandbox) -> None:
@@ -257,37 +289,21 @@ def test_what_is_written_is_read_and_seen_by_cells_and_commands(files: Callable[
         assert (await sandbox.run_command("cat ./here.txt", seconds=20)).stdout == "anew"
         assert (await sandbox.run_cell("len(open('new/folders/x', 'rb').read())", seconds=20)).value == "2048"
 
-    files(work)
-
-
-@pytest.fixture(scope="module")
-def files() -> Iterator[Callable[[Work], Any]]:
-    """A function that runs something in a sandbox with files of all kinds."""
-    prepare = (
-        "echo here > here.txt; ln -s /etc/hostname link; ln -s /etc linked; mkdir folder; mkfifo pipe;"
-        "head -c 1048577 /dev/zero > big"
-    )
-
-    with standin_e2b.serve() as service, pytest.MonkeyPatch.context() as patch:
-        for name, value in service.environment().items():
-            patch.setenv(name, value)
-        loop = asyncio.new_event_loop()
-        sandbox = E2BSandbox(SandboxSettings(transfer_mb=1))
-        loop.run_until_complete(sandbox.start())
-        loop.run_until_complete(sandbox.run_command(prepare, seconds=20))
-        yield lambda work: loop.run_until_complete(work(sandbox))
-        loop.run_until_complete(sandbox.close())
-        loop.close()
+    in_shared(work)
 
 
 # ---------------------------------------------------------------------------------------------- beginning and end
+
+
+async def one_cell(sandbox: E2BSandbox) -> CellResult:
+    return await sandbox.run_cell("1", seconds=20)
 
 
 @pytest.mark.parametrize("refusal", [(429, "too many sandboxes"), (500, "broken"), (503, "busy"), (400, "no template")])
 def test_a_sandbox_that_is_refused_is_lost(service: Service, refusal: tuple[int, str]) -> None:
     service.refusal = refusal
     with pytest.raises(SandboxLost, match=refusal[1]):
-        cells("1")
+        in_sandbox(one_cell)
 
 
 @pytest.mark.parametrize("key", ["e2b_" + "a" * 40, None])
@@ -300,7 +316,7 @@ def test_without_the_right_key_there_is_none_and_the_key_is_not_told(
         monkeypatch.setenv("E2B_API_KEY", key)
     assert ("is not set" in check(SandboxSettings())) == (key is None)
     with pytest.raises(SandboxLost) as lost:
-        cells("1")
+        in_sandbox(one_cell)
     assert ("E2B_API_KEY" if key is None else "Unauthorized") in str(lost.value)
     assert (key or "?") not in str(lost.value)
     assert service.created == 0
@@ -309,31 +325,28 @@ def test_without_the_right_key_there_is_none_and_the_key_is_not_told(
 def test_a_service_that_is_not_there_is_no_sandbox(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("E2B_API_URL", "http://127.0.0.1:9")
     with pytest.raises(SandboxLost, match="No sandbox can be had"):
-        cells("1", start_seconds=5)
+        in_sandbox(one_cell, start_seconds=5)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [
-        lambda sandbox: sandbox.run_cell("import time\ntime.sleep(60)", seconds=60),
-        lambda sandbox: sandbox.run_command("sleep 60", seconds=60),
-        lambda sandbox: sandbox.read_file("x"),
-        lambda sandbox: sandbox.write_file("x", b""),
-    ],
-    ids=["cell", "command", "read", "write"],
-)
-def test_a_sandbox_that_dies_is_lost(service: Service, call: Work) -> None:
+def test_a_sandbox_that_dies_is_lost(service: Service) -> None:
     async def work(sandbox: E2BSandbox) -> None:
-        (number,) = service.running()
         await sandbox.write_file("x", b"")
-        calling = asyncio.create_task(call(sandbox))
+        running = [
+            asyncio.create_task(sandbox.run_cell("import time\ntime.sleep(60)", seconds=60)),
+            asyncio.create_task(sandbox.run_command("sleep 60", seconds=60)),
+        ]
         await asyncio.sleep(1)
-        if calling.done():  # it was quick enough
-            await calling
-        await asyncio.to_thread(service.kill, number)
-        for lost in (call(sandbox), call(sandbox)) if calling.done() else (calling, call(sandbox)):
+        assert not any(call.done() for call in running)
+        await asyncio.to_thread(service.kill, *service.running())
+        later = [
+            sandbox.run_cell("1", seconds=20),
+            sandbox.run_command("true", seconds=20),
+            sandbox.read_file("x"),
+            sandbox.write_file("x", b""),
+        ]
+        for call in (*running, *later):
             with pytest.raises(SandboxLost):
-                await lost
+                await call
 
     in_sandbox(work)
 
@@ -342,7 +355,7 @@ def test_it_is_renewed_while_it_is_held_and_expires_when_it_is_not(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def work(sandbox: E2BSandbox) -> None:
-        await asyncio.sleep(5)
+        await asyncio.sleep(4)
         assert (await sandbox.run_cell("1", seconds=20)).value == "1"
         assert sandbox._renewal is not None
         sandbox._renewal.cancel()  # as if the server had been killed
@@ -390,7 +403,7 @@ def test_one_that_is_closed_while_it_starts_is_not_left(service: Service) -> Non
 def test_the_stand_in_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
     variables = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
     service = subprocess.Popen(
-        [sys.executable, standin_e2b.__file__, "0"], stdout=subprocess.PIPE, text=True, env=variables
+        [sys.executable, standin.__file__, "0"], stdout=subprocess.PIPE, text=True, env=variables
     )
     assert service.stdout is not None
     exports = dict(service.stdout.readline().removeprefix("export ").strip().split("=", 1) for _ in range(3))
@@ -413,7 +426,8 @@ def test_the_stand_in_leaves_nothing_when_it_is_killed(tmp_path: Path) -> None:
     assert wait_for(lambda: not list(tmp_path.iterdir()))
 
 
-def test_importing_the_server_takes_neither_a_key_nor_e2bs_client() -> None:
-    code = "import sys; import server; sys.exit('e2b' in sys.modules)"
+def test_importing_the_backend_takes_neither_a_key_nor_e2bs_client() -> None:
+    """As the server does."""
+    code = "import sys; import sandbox.backend; sys.exit('e2b' in sys.modules or 'e2b_code_interpreter' in sys.modules)"
     variables = {name: value for name, value in os.environ.items() if not name.startswith("E2B_")}
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=variables, check=False).returncode == 0

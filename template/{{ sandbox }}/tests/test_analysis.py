@@ -1,12 +1,17 @@
 """The tasks, their rules, and the player."""
 
+import asyncio
 import json
 
 import pytest
-from harness import Client, Row, play_row, read_rows
+from harness import Client
 
-import analysis
-from analysis import KINDS, Notebook, same_answer, same_content
+from analysis import Notebook, same_answer, same_content
+from gymkit.rows import Row, data_path, expected_output, read_rows
+from policy import play
+from sandbox import Sandbox, cell_text, command_text
+from sandbox.backend import SandboxSettings, make_sandbox
+from tasks import KINDS, stands_in, tasks
 
 
 @pytest.mark.parametrize(
@@ -116,35 +121,68 @@ def test_a_bad_row_is_refused(files: object, expected: object, result_file: obje
 
 
 def test_the_tasks_are_always_the_same() -> None:
-    assert analysis.tasks() == analysis.tasks()
-    assert sum(map(len, analysis.tasks().values())) >= 40
+    made = tasks()
+    assert made == tasks()
+    assert sum(map(len, made.values())) >= 40
 
 
 def test_no_answer_stands_in_a_prompt() -> None:
-    for split in analysis.tasks().values():
+    for split in tasks().values():
         for task in split:
             expected = task["expected_output"]
             answer = expected[0] if "result_file" in task else expected
             question = task["prompt"].split("\n\n")[1]
-            assert not analysis.stands_in(answer, question), task["task_id"]
+            assert not stands_in(answer, question), task["task_id"]
 
 
-def test_the_player_solves_a_task_of_every_kind(client: Client, rows: list[Row]) -> None:
-    """By the tools alone: of the row, it is shown neither answer nor files."""
+def test_the_player_solves_a_task_of_every_kind(rows: list[Row]) -> None:
+    """By the tools alone: of the row, it is shown neither answer nor files. All in one sandbox, emptied in between."""
     assert [row["kind"] for row in rows] == list(KINDS)
-    for row in rows:
-        client.seed(row)
-        items = play_row(client, {"kind": row["kind"], "parameters": row["parameters"]})
-        assert client.verdict(row, items)["reward"] == 1.0, row["task_id"]
+
+    async def solve() -> dict[str, float]:
+        sandbox = make_sandbox(SandboxSettings())
+        await sandbox.start()
+        try:
+            return {row["task_id"]: await score_of_player(sandbox, row) for row in rows}
+        finally:
+            await sandbox.close()
+
+    assert asyncio.run(solve()) == {row["task_id"]: 1.0 for row in rows}
+
+
+async def score_of_player(sandbox: Sandbox, row: Row) -> float:
+    """Play a row in an emptied sandbox, without a server, and score it."""
+    await sandbox.run_command("rm -rf ./*", seconds=30)
+    await sandbox.run_cell("%reset -f", seconds=30)
+    notebook = Notebook(row["files"], expected_output(row), row.get("result_file"))
+    for name, text in notebook.files.items():
+        await sandbox.write_file(name, text.encode())
+    moves = play({"kind": row["kind"], "parameters": row["parameters"]})
+    move = next(moves, None)
+    while move is not None:
+        assert not isinstance(move, str)
+        name, arguments = move
+        if name == "run_python":
+            output = cell_text(await sandbox.run_cell(arguments["code"], seconds=30), 10_000)
+        elif name == "run_shell":
+            output = command_text(await sandbox.run_command(arguments["command"], seconds=30), 10_000)
+        else:
+            assert name == "submit_answer"
+            output = notebook.submit(arguments["answer"])
+        try:
+            move = moves.send(output)
+        except StopIteration:
+            move = None
+    return notebook.score(await sandbox.read_file(notebook.result_file) if notebook.result_file else None)
 
 
 def test_a_result_file_is_read_from_the_sandbox(client: Client) -> None:
-    row = next(row for row in read_rows("validation") if "result_file" in row)
+    row = next(row for row in read_rows(data_path("validation")) if "result_file" in row)
     answer, content = row["ground_truth"][0]["expected_output"]
-    for written, reward in ((None, 0.0), ("x", 0.0), (content, 1.0)):
+    for path, reward in ((None, 0.0), ("another.txt", 0.0), (row["result_file"], 1.0)):
         client.seed(row)
-        if written is not None:
-            client.tool("write_file", path=row["result_file"], content=written)
+        if path is not None:
+            client.tool("write_file", path=path, content=content)
         client.tool("submit_answer", answer=json.dumps(answer))
         assert client.verdict(row)["reward"] == reward
 

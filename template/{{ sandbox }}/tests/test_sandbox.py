@@ -1,51 +1,79 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """The sandbox behind the tools, whatever its backend: state, output, failures, and that it always ends."""
 
+import asyncio
+import importlib.util
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 import pytest
-from harness import Client, LiveServer, Row
+from fastapi.testclient import TestClient
+from harness import SERVER_CLASS, Client, LiveServer
 
-import sandbox
-from sandbox import CellResult, CommandResult, SandboxLost, cell_text, command_text
+from gymkit.fixture import make_server
+from gymkit.rows import Row, demo_row
+from sandbox import CellResult, CommandResult, SandboxFileError, SandboxLost, cell_text, command_text
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
 
-class Counted:
-    """A sandbox that counts how many there are."""
+class Fake:
+    """A sandbox without an interpreter, which counts how many there are."""
 
     open: ClassVar[int] = 0
     made: ClassVar[int] = 0
+    start_seconds: ClassVar[float] = 0
 
-    def __init__(self, settings: Any) -> None:
-        self._inner = sandbox.make_sandbox(settings)
-        self._closed = False
-        Counted.made += 1
-        Counted.open += 1
+    def __init__(self, settings: object) -> None:
+        self._closed = asyncio.Event()
+        Fake.made += 1
+        Fake.open += 1
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
+    async def start(self) -> None:
+        await asyncio.sleep(self.start_seconds)
+
+    async def run_cell(self, code: str, *, seconds: float) -> CellResult:
+        if code == "wait":
+            await self._closed.wait()
+            raise SandboxLost("It was closed.")
+        return CellResult(value="1")
+
+    async def run_command(self, command: str, *, seconds: float) -> CommandResult:
+        return CommandResult("", "", 0)
+
+    async def write_file(self, path: str, data: bytes) -> None:
+        pass
+
+    async def read_file(self, path: str) -> bytes:
+        raise SandboxFileError("There are no files.")
 
     async def close(self) -> None:
-        await self._inner.close()
-        Counted.open -= not self._closed
-        self._closed = True
+        Fake.open -= not self._closed.is_set()
+        self._closed.set()
+
+
+class NeverThere(Fake):
+    async def start(self) -> None:
+        raise SandboxLost("No room for one more.")
+
+
+UseFakes = Callable[[type[Fake]], None]
 
 
 @pytest.fixture
-def counted(monkeypatch: pytest.MonkeyPatch) -> type[Counted]:
-    Counted.open = Counted.made = 0
-    monkeypatch.setattr("server.make_sandbox", Counted)
-    return Counted
+def use_fakes(monkeypatch: pytest.MonkeyPatch) -> UseFakes:
+    """A function by which servers make fakes, of the given class, until the end of the test."""
+    Fake.open = Fake.made = 0
+    server = sys.modules[SERVER_CLASS.__module__]
+    return lambda kind: monkeypatch.setattr(server, "make_sandbox", kind)
 
 
 @pytest.fixture(scope="module")
-def shared(serve_for_module: Any) -> LiveServer:
-    return serve_for_module(cell_seconds=3, command_seconds=3, part_characters=2000)
+def shared(serve_for_all: Any) -> LiveServer:
+    return serve_for_all(part_characters=2000)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +83,27 @@ def session(shared: LiveServer) -> Iterator[Client]:
     client.seed()
     yield client
     client.post("/close_session")
+
+
+@pytest.fixture
+def limit(shared: LiveServer, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """A function that sets the time limit of cells and commands, until the end of the test."""
+
+    def set_limit(seconds: float) -> None:
+        monkeypatch.setattr(shared.server.config, "cell_seconds", seconds)
+        monkeypatch.setattr(shared.server.config, "command_seconds", seconds)
+
+    return set_limit
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend soon gives up a cell that it has interrupted."""
+    if importlib.util.find_spec("sandbox.e2b") is not None:
+        monkeypatch.setattr("sandbox.e2b.cells.PROBES", 2)
+        monkeypatch.setattr("sandbox.e2b.cells.PROBE_SECONDS", 1)
+    else:
+        monkeypatch.setattr("sandbox.confinement.jupyter.INTERRUPT_SECONDS", 1)
 
 
 def run(client: Client, code: str) -> str:
@@ -79,6 +128,8 @@ def test_state_is_kept_from_call_to_call_and_from_nobody_elses(shared: LiveServe
     assert run(session, "x + math.floor(1.5)") == "[value]\n42"
     assert run(session, "open('notes/mine.txt').read()") == "[value]\n'mine'"
     assert session.tool("run_shell", command="cat notes/mine.txt") == "mine"
+    session.tool("write_file", path="files.py", content="own = 'a module of its own'")
+    assert run(session, "import files\nfiles.own") == "[value]\n'a module of its own'"
     assert "NameError" in run(other, "x")
     assert "does not exist" in other.tool("read_file", path="notes/mine.txt")
     assert "mine.txt" not in other.tool("run_shell", command="find . /tmp 2>/dev/null")
@@ -86,8 +137,6 @@ def test_state_is_kept_from_call_to_call_and_from_nobody_elses(shared: LiveServe
 
 
 def test_the_tasks_files_are_there(session: Client) -> None:
-    from gymkit.server import demo_row
-
     for name, content in demo_row()["files"].items():
         assert session.tool("read_file", path=name) == content
 
@@ -123,8 +172,9 @@ def test_a_long_output_is_cut_in_the_middle(session: Client) -> None:
         assert "x>" in output
 
 
-def test_a_shell_commands_exit_code_and_end(session: Client) -> None:
+def test_a_shell_commands_exit_code_and_end(session: Client, limit: Callable[[float], None]) -> None:
     assert session.tool("run_shell", command="echo a; echo b >&2; exit 3") == "a\n[stderr]\nb\n[exit code 3]"
+    limit(1)
     started = time.monotonic()
     assert "[The command was ended" in session.tool("run_shell", command="echo begun; sleep 60")
     assert time.monotonic() - started < 15
@@ -140,17 +190,22 @@ def test_texts_of_results() -> None:
 # -------------------------------------------------------------------------------------------------------- failures
 
 
-def test_a_cell_that_takes_too_long_is_interrupted_and_the_state_kept(session: Client) -> None:
+def test_a_cell_that_takes_too_long_is_interrupted_and_the_state_kept(
+    session: Client, limit: Callable[[float], None]
+) -> None:
     run(session, "kept = 'kept'")
     for code in ("while True: pass", "import time\ntime.sleep(60)"):
+        limit(1)
         started = time.monotonic()
         output = run(session, code)
         assert "KeyboardInterrupt" in output
         assert "[The cell was interrupted" in output
         assert time.monotonic() - started < 15
+    limit(30)
     assert run(session, "kept") == "[value]\n'kept'"
 
 
+@pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "code",
     [
@@ -160,10 +215,14 @@ def test_a_cell_that_takes_too_long_is_interrupted_and_the_state_kept(session: C
     ],
     ids=["ignores_the_interrupt", "exits", "crashes"],
 )
-def test_an_interpreter_that_dies_is_started_anew_and_says_so(session: Client, code: str) -> None:
+def test_an_interpreter_that_dies_is_started_anew_and_says_so(
+    session: Client, limit: Callable[[float], None], code: str
+) -> None:
     run(session, "lost = 1")
     session.tool("write_file", path="kept.txt", content="kept")
+    limit(1 if "except" in code else 30)
     assert "started anew" in run(session, code)
+    limit(30)
     assert "NameError" in run(session, "lost")
     assert session.tool("read_file", path="kept.txt") == "kept"
 
@@ -177,15 +236,10 @@ def test_after_its_client_has_gone_a_cell_is_ended(session: Client) -> None:
     assert time.monotonic() - started < 10
 
 
-class NeverThere(Counted):
-    async def start(self) -> None:
-        raise SandboxLost("No room for one more.")
-
-
 def test_a_sandbox_that_cannot_be_had_is_text_and_a_masked_sample(
-    serve: Any, rows: list[Row], counted: type[Counted], monkeypatch: pytest.MonkeyPatch
+    serve: Any, rows: list[Row], use_fakes: UseFakes
 ) -> None:
-    monkeypatch.setattr("server.make_sandbox", NeverThere)
+    use_fakes(NeverThere)
     client = serve().client()
     client.seed(rows[0])
     for _ in range(2):
@@ -195,63 +249,74 @@ def test_a_sandbox_that_cannot_be_had_is_text_and_a_masked_sample(
     verdict = client.verdict(rows[0])
     assert (verdict["reward"], verdict["mask_sample"]) == (0.0, True)
     assert verdict["failure_kind"] == "provider_unavailable"
-    assert counted.open == 0
+    assert Fake.open == 0
 
 
 # ---------------------------------------------------------------------------------------------- beginning and end
 
 
 def test_there_is_no_sandbox_before_the_first_call_and_none_after_the_end(
-    serve: Any, rows: list[Row], counted: type[Counted]
+    serve: Any, rows: list[Row], use_fakes: UseFakes
 ) -> None:
-    live = serve(idle_seconds=6)
+    use_fakes(Fake)
+    live = serve(idle_seconds=3)
     closed, verified, seeded, idle, running, unused = clients = [live.client() for _ in range(6)]
     for client in clients:
         client.seed(rows[0])
-    assert counted.made == 0
+    assert Fake.made == 0
     users = clients[:5]
-    with ThreadPoolExecutor(5) as pool:
-        assert list(pool.map(lambda client: run(client, "1"), users)) == ["[value]\n1"] * 5
-    assert counted.made == 5
+    assert [run(client, "1") for client in users] == ["[value]\n1"] * 5
+    assert Fake.made == 5
     closed.post("/close_session")
     verified.verdict(rows[0])
     seeded.seed(rows[0])
-    assert wait_for(lambda: counted.open <= 2)
+    assert wait_for(lambda: Fake.open <= 2)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(run, running, "import time\ntime.sleep(60)")
-        time.sleep(1)
-        live.client().post("/close_session", cookies=running.cookies.get_dict())
+        answer = pool.submit(run, running, "wait")
+        time.sleep(0.2)
+        live.client().post("/close_session", cookies=running.cookies)
         assert answer.result(15)
-    assert wait_for(lambda: counted.open == 0)  # the idle one too
+    assert wait_for(lambda: Fake.open == 0)  # the idle one too
     assert "has ended" in run(idle, "1")
-    assert counted.made == 5
+    assert Fake.made == 5
     assert unused.verdict(rows[0])["failure_kind"] == "session_lost"
 
 
-def test_a_session_that_ends_while_its_sandbox_starts_leaves_none(serve: Any, counted: type[Counted]) -> None:
+def test_closing_a_session_ends_the_cell_that_runs(shared: LiveServer) -> None:
+    client = shared.client()
+    client.seed()
+    assert run(client, "1") == "[value]\n1"
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(run, client, "import time\ntime.sleep(60)")
+        time.sleep(1)
+        shared.client().post("/close_session", cookies=client.cookies)
+        assert answer.result(15)
+
+
+def test_a_session_that_ends_while_its_sandbox_starts_leaves_none(
+    serve: Any, use_fakes: UseFakes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_fakes(Fake)
+    monkeypatch.setattr(Fake, "start_seconds", 1)
     live = serve()
     client = live.client()
     client.seed()
     with ThreadPoolExecutor(1) as pool:
         pool.submit(run, client, "1")
-        assert wait_for(lambda: counted.made == 1)
-        live.client().post("/close_session", cookies=client.cookies.get_dict())
-    assert wait_for(lambda: counted.open == 0)
+        assert wait_for(lambda: Fake.made == 1)
+        live.client().post("/close_session", cookies=client.cookies)
+    assert wait_for(lambda: Fake.open == 0)
 
 
-def test_warm_sandboxes_are_ready_and_end_with_the_server(rows: list[Row], counted: type[Counted]) -> None:
-    from fastapi.testclient import TestClient
-
-    from gymkit import project
-    from gymkit.fixture import make_server
-
-    server = make_server(project.server_class(), warm_sandboxes=1)
+def test_warm_sandboxes_are_ready_and_end_with_the_server(rows: list[Row], use_fakes: UseFakes) -> None:
+    use_fakes(Fake)
+    server = make_server(SERVER_CLASS, warm_sandboxes=1)
     with TestClient(server.setup_webserver()) as client:
-        assert wait_for(lambda: len(server._pool._ready) == 1, 60)
+        assert wait_for(lambda: len(server._pool._ready) == 1)
         client.post("/seed_session", json=rows[0])
         ready = server._pool._ready[0][1]
         assert client.post("/run_python", json={"code": "1"}).json()["output"] == "[value]\n1"
-        assert ready is not server._pool._ready[0][1] if server._pool._ready else True
-        assert wait_for(lambda: len(server._pool._ready) == 1, 60)
-        assert counted.made == 2
-    assert counted.open == 0
+        assert wait_for(lambda: len(server._pool._ready) == 1)
+        assert ready is not server._pool._ready[0][1]
+        assert Fake.made == 2
+    assert Fake.open == 0

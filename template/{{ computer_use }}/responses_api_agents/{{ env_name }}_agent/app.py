@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The door through which NeMo Gym finds agent.py: it runs responses_api_agents/<name>/<entrypoint>."""
+"""The agent's entry point: NeMo Gym runs responses_api_agents/<name>/<entrypoint>, the agent is in agent.py."""
 
 import sys
 from pathlib import Path

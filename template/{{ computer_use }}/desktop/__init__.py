@@ -1,0 +1,79 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""A session's desktop: a screen, a mouse, a keyboard and an application.
+
+- this file   the protocol of a desktop, which server.py uses
+- `backend`   how a desktop is made: settings, `check()`, `make_desktop()`
+- `keyboard`  the names of keys
+
+The application is not part of a desktop: server.py says which one is opened, with which files.
+"""
+
+from typing import Literal, Protocol
+
+from PIL.Image import Image
+
+Button = Literal["left", "middle", "right"]
+
+
+class DesktopLost(Exception):
+    """The desktop could not be started, or is gone; the message says why, without secrets."""
+
+
+class Desktop(Protocol):
+    """One desktop. Coordinates are pixels, (0, 0) is the upper left corner. Any method may raise `DesktopLost`."""
+
+    width: int
+    height: int
+
+    async def start(self) -> None: ...
+
+    async def screenshot(self) -> Image:
+        """The screen as an RGB picture, `width` x `height`."""
+        ...
+
+    async def cursor(self) -> tuple[int, int]:
+        """The position of the pointer."""
+        ...
+
+    async def move(self, x: int, y: int) -> None:
+        """Move the pointer."""
+        ...
+
+    async def button(self, button: Button, down: bool) -> None:
+        """Press or release a mouse button."""
+        ...
+
+    async def scroll(self, dx: int, dy: int) -> None:
+        """Turn the wheel by so many notches, to the right and down; negative: to the left and up."""
+        ...
+
+    async def type_text(self, text: str) -> None:
+        """Type a text of any script. A line break is Return, a tabulator is Tab."""
+        ...
+
+    async def keys(self, names: list[str], down: bool) -> None:
+        """Press keys together, or release them. The names are those that `keyboard.parse_keys` returns."""
+        ...
+
+    async def run_command(self, command: str, *, seconds: float) -> tuple[int | None, str]:
+        """Run a shell command: its exit code (None: it was ended at its time limit) and what it printed."""
+        ...
+
+    async def open_app(self, argv: list[str], files: dict[str, bytes]) -> None:
+        """Write files into the application's folder, start the application there, and wait for its window.
+
+        The program `python3` is a Python that has tkinter.
+        """
+        ...
+
+    async def read_file(self, name: str) -> bytes:
+        """A file of the application's folder. `FileNotFoundError` where there is none."""
+        ...
+
+    async def app_alive(self) -> bool:
+        """Whether the application runs. False: it was closed. `DesktopLost`: it crashed, or was killed."""
+        ...
+
+    async def close(self) -> None:
+        """End the desktop and everything on it. A second call changes nothing; it never raises."""
+        ...

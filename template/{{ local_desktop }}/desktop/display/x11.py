@@ -1,0 +1,285 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""The screen, mouse and keyboard of an X display.
+
+Pictures come by the core protocol, input goes by XTEST, the shape of the pointer is XFIXES's.
+Every call blocks. A `Screen` belongs to one thread at a time.
+"""
+
+import functools
+import struct
+import time
+from collections.abc import Callable, Iterable
+from threading import Event
+from typing import Any
+
+import xcffib
+import xcffib.xfixes
+import xcffib.xproto
+import xcffib.xtest
+from PIL import Image
+from xcffib.ffi import ffi
+
+from desktop.keyboard import keysym_of
+
+PROTOCOL = b"MIT-MAGIC-COOKIE-1"
+KEY_PRESS, KEY_RELEASE, BUTTON_PRESS, BUTTON_RELEASE, MOTION = 2, 3, 4, 5, 6
+PLAIN, SHIFTED = 0, 1
+SPECIAL_KEYS = 0x1008FF00
+"""From here on, keysyms are those of keys for volume, playback and the like."""
+CHUNK = 20
+"""So many characters are typed at once; then the programs get a little time."""
+CHUNK_SECONDS = 0.005
+PING_SECONDS = 1.0
+"""A window that has not answered by then is not waited for."""
+SUBSTRUCTURE_NOTIFY = 1 << 19
+CLIENT_MESSAGE = 33
+
+
+class DisplayGone(Exception):
+    """The X server does not answer, or has closed the connection."""
+
+
+def _checked[**Arguments, Result](method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    @functools.wraps(method)
+    def call(*arguments: Arguments.args, **options: Arguments.kwargs) -> Result:
+        try:
+            return method(*arguments, **options)
+        except (xcffib.XcffibException, OSError) as error:
+            raise DisplayGone(f"the X server does not answer ({type(error).__name__})") from None
+
+    return call
+
+
+class Screen:
+    """A connection to a display.
+
+    Args:
+        display: Its name, as `:7`.
+        cookie: The display's MIT-MAGIC-COOKIE-1.
+
+    Raises:
+        DisplayGone: by every method.
+    """
+
+    @_checked
+    def __init__(self, display: str, cookie: bytes) -> None:
+        self._connection = _connect(display, cookie)
+        # xcffib's types do not have the requests of its extensions.
+        self._core: Any = self._connection.core
+        self._setup: Any = self._connection.get_setup()
+        screen = self._setup.roots[0]
+        self._root: int = screen.root
+        self.width: int = screen.width_in_pixels
+        self.height: int = screen.height_in_pixels
+        self._test: Any = self._connection(xcffib.xtest.key)
+        self._fixes: Any = self._connection(xcffib.xfixes.key)
+        self._fixes.QueryVersion(5, 0).reply()
+        self._core.ChangeWindowAttributes(self._root, xcffib.xproto.CW.EventMask, [SUBSTRUCTURE_NOTIFY])
+        self._pings = 0
+        self._talking: set[int] = set()
+        self._silent: set[int] = set()
+        self._atoms: dict[str, int] = {}
+        self._read_keyboard()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.disconnect()
+
+    def _sync(self) -> None:
+        """Wait until the X server has done all that it was told."""
+        self._core.GetInputFocus().reply()
+
+    def _await_window(self) -> None:
+        """Wait until the active window has had all input so far: it answers a ping (_NET_WM_PING), which comes after.
+
+        One that has no time is waited for no longer than `PING_SECONDS`; one that does not know of pings, only once. Tk
+        answers them without saying that it does.
+        """
+        self._sync()
+        window = next(iter(self._property(self._root, "_NET_ACTIVE_WINDOW")), 0)
+        ping = self._atom("_NET_WM_PING")
+        if not window or window in self._silent:
+            return
+        self._pings += 1
+        protocols = self._atom("WM_PROTOCOLS")
+        message = struct.pack("=BBHII5I", CLIENT_MESSAGE, 32, 0, window, protocols, ping, self._pings, window, 0, 0)
+        self._core.SendEvent(False, window, 0, message)
+        self._connection.flush()
+        deadline = time.monotonic() + PING_SECONDS
+        while time.monotonic() < deadline:
+            try:
+                event = self._connection.poll_for_event()
+            except xcffib.Error:
+                return  # The window has gone meanwhile.
+            if event is None:
+                time.sleep(0.002)
+            elif isinstance(event, xcffib.xproto.ClientMessageEvent) and event.data.data32[1] == self._pings:
+                self._talking.add(window)
+                return
+        if window not in self._talking:
+            self._silent.add(window)
+
+    def _atom(self, name: str) -> int:
+        if name not in self._atoms:
+            self._atoms[name] = self._core.InternAtom(False, len(name), name).reply().atom
+        return self._atoms[name]
+
+    def _property(self, window: int, name: str) -> list[int]:
+        """A property of a window: numbers of 32 bits each."""
+        try:
+            found = self._core.GetProperty(False, window, self._atom(name), 0, 0, 64).reply()
+        except xcffib.Error:
+            return []  # The window has gone meanwhile.
+        data = bytes(found.value.buf())
+        return list(struct.unpack(f"={len(data) // 4}I", data[: len(data) // 4 * 4]))
+
+    # ---------------------------------------------------------------------------------------------------- screen
+
+    @_checked
+    def capture(self) -> Image.Image:
+        """The screen with the pointer, as an RGB picture, once the active window has had all input so far."""
+        self._await_window()
+        size = self.width * self.height * 4
+        everything = 0xFFFFFFFF
+        request = self._core.GetImage(
+            xcffib.xproto.ImageFormat.ZPixmap, self._root, 0, 0, self.width, self.height, everything
+        )
+        # `request.reply()` would make a list of three million numbers.
+        reply = self._connection.wait_for_reply(request.sequence)
+        pixels = bytes(ffi.buffer(reply.cdata, 32 + size))[32:]
+        picture = Image.frombytes("RGB", (self.width, self.height), pixels, "raw", "BGRX")
+        pointer = self._fixes.GetCursorImage().reply()
+        colours = b"".join(pixel.to_bytes(4, "little") for pixel in pointer.cursor_image)
+        shape = Image.frombytes("RGBA", (pointer.width, pointer.height), colours, "raw", "BGRa")
+        picture.paste(shape, (pointer.x - pointer.xhot, pointer.y - pointer.yhot), shape)
+        return picture
+
+    @_checked
+    def has_window_manager(self) -> bool:
+        """Whether a window manager has said that it is there."""
+        return bool(self._property(self._root, "_NET_SUPPORTING_WM_CHECK"))
+
+    @_checked
+    def has_windows(self) -> bool:
+        """Whether the window manager manages any window.
+
+        openbox may have read the wish for a window while it started, and then sleep on it. So it is woken: it looks at
+        all its events when a property of the root window changes.
+        """
+        replace, kind = xcffib.xproto.PropMode.Replace, xcffib.xproto.Atom.CARDINAL
+        self._core.ChangeProperty(replace, self._root, self._atom("_GYMKIT_WAKE"), kind, 8, 1, [0])
+        return bool(self._property(self._root, "_NET_CLIENT_LIST"))
+
+    # ----------------------------------------------------------------------------------------------------- mouse
+
+    @_checked
+    def pointer(self) -> tuple[int, int]:
+        """Where the pointer is."""
+        found = self._core.QueryPointer(self._root).reply()
+        return found.root_x, found.root_y
+
+    @_checked
+    def move(self, x: int, y: int) -> None:
+        self._test.FakeInput(MOTION, 0, 0, self._root, x, y, 0)
+        self._sync()
+
+    @_checked
+    def button(self, number: int, down: bool) -> None:
+        """Press or release a button: 1 left, 2 middle, 3 right, 4 to 7 the wheel."""
+        self._input(BUTTON_PRESS if down else BUTTON_RELEASE, number)
+        self._sync()
+
+    def _input(self, event: int, detail: int) -> None:
+        self._test.FakeInput(event, detail, 0, self._root, 0, 0, 0)
+
+    # -------------------------------------------------------------------------------------------------- keyboard
+
+    def _read_keyboard(self) -> None:
+        """Learn which key gives which keysym, and which keys nobody needs."""
+        setup = self._setup
+        first, count = setup.min_keycode, setup.max_keycode - setup.min_keycode + 1
+        mapping = self._core.GetKeyboardMapping(first, count).reply()
+        per_key, keysyms = mapping.keysyms_per_keycode, list(mapping.keysyms)
+        modifiers = set(self._core.GetModifierMapping().reply().keycodes)
+        self._keys: dict[int, tuple[int, int]] = {}
+        self._spare: list[int] = []
+        self._lent: dict[int, int] = {}
+        for number in range(count):
+            code, on_key = first + number, keysyms[number * per_key : (number + 1) * per_key]
+            for level in (PLAIN, SHIFTED):
+                if on_key[level]:
+                    self._keys.setdefault(on_key[level], (code, level))
+            if code not in modifiers and all(keysym == 0 or keysym >= SPECIAL_KEYS for keysym in on_key):
+                self._spare.append(code)
+        self._shift = self._keys[keysym_of("Shift_L")][0]
+
+    def _lend(self, keysyms: Iterable[int]) -> None:
+        """Make keys of spare ones for those keysyms that the keyboard lacks, as many as it has."""
+        missing = [keysym for keysym in dict.fromkeys(keysyms) if keysym not in self._keys]
+        wanted = [keysym for keysym in missing if keysym not in self._lent]
+        if len(wanted) > len(self._spare) - len(self._lent):
+            # A key whose meaning is to change must first have been read by the program that was sent it.
+            self._await_window()
+            self._lent.clear()
+            wanted = missing
+        codes = self._spare[len(self._lent) : len(self._lent) + len(wanted)]
+        lent = list(zip(codes, wanted, strict=False))
+        self._lent.update((keysym, code) for code, keysym in lent)
+        # Neighbours in one request: every program reads the whole keyboard anew after each.
+        while lent:
+            run = [pair for number, pair in enumerate(lent) if pair[0] == lent[0][0] + number]
+            lent = lent[len(run) :]
+            self._core.ChangeKeyboardMapping(
+                len(run), run[0][0], 2, [keysym for _, keysym in run for _ in (PLAIN, SHIFTED)]
+            )
+        if wanted:
+            # A program that reads a key and the change together may take the old meaning for the new one.
+            self._await_window()
+
+    def _key(self, keysym: int) -> tuple[int, int]:
+        """The key of a keysym, and its level."""
+        if keysym not in self._keys and keysym not in self._lent:
+            self._lend([keysym])
+        return self._keys.get(keysym) or (self._lent[keysym], PLAIN)
+
+    @_checked
+    def keys(self, keysyms: list[int], down: bool) -> None:
+        """Press keys in this order, or release them in the opposite one."""
+        found = [self._key(keysym) for keysym in keysyms]
+        codes = [code for code, _ in found]
+        if any(level == SHIFTED for _, level in found) and self._shift not in codes:
+            codes.insert(0, self._shift)
+        for code in codes if down else reversed(codes):
+            self._input(KEY_PRESS if down else KEY_RELEASE, code)
+        self._sync()
+
+    @_checked
+    def type_text(self, text: str, stop: Event) -> None:
+        """Type characters one after the other, until told to stop. A line break is Return, a tabulator is Tab."""
+        keysyms = [keysym_of({"\n": "Return", "\t": "Tab"}.get(character, character)) for character in text]
+        for number, keysym in enumerate(keysyms):
+            if number % len(self._spare) == 0:
+                self._lend(keysyms[number : number + len(self._spare)])
+            if number % CHUNK == 0:
+                self._sync()
+                if stop.wait(CHUNK_SECONDS):
+                    return
+            code, level = self._key(keysym)
+            if level == SHIFTED:
+                self._input(KEY_PRESS, self._shift)
+            self._input(KEY_PRESS, code)
+            self._input(KEY_RELEASE, code)
+            if level == SHIFTED:
+                self._input(KEY_RELEASE, self._shift)
+        self._sync()
+
+
+def _connect(display: str, cookie: bytes) -> xcffib.Connection:
+    """xcffib's own `connect(auth=...)` frees the cookie before it is sent (1.13)."""
+    name, data = ffi.new("char[]", PROTOCOL), ffi.new("char[]", cookie)
+    fields = {"namelen": len(PROTOCOL), "name": name, "datalen": len(cookie), "data": data}
+    lib: Any = xcffib.lib
+    pointer = lib.xcb_connect_to_display_with_auth_info(
+        display.encode(), ffi.new("xcb_auth_info_t *", fields), ffi.NULL
+    )
+    return xcffib.wrap(pointer)

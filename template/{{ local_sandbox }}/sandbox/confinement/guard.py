@@ -1,0 +1,162 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""Runs a confined process, and ends all that descends from it when it ends, or when the server does.
+
+    python -I -S guard.py
+
+The first line of standard input says what to run, as JSON: `command`, `folder` (removed when the server goes; may be
+null), `max_processes`. After that, the end of standard input means that the server has gone, and a line means that the
+process has to be ended. Exits with the exit code of the command, 128 + the signal that ended it, or 137 if this
+program ended it.
+
+A process cannot leave by `setsid` or a second fork: on Linux this program adopts what loses its parent.
+"""
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from typing import NoReturn
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+LOOK_SECONDS = 0.5
+"""How often the processes are counted."""
+END_SECONDS = 5
+"""How long to go on ending processes that go on making new ones."""
+KILLED = 128 + signal.SIGKILL
+
+
+def prctl(option: int, value: int) -> None:
+    """Linux only; elsewhere nothing happens."""
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def start(command: list[str]) -> int:
+    """Run the command as a child that dies with this process; its id."""
+    guard = os.getpid()
+    child = os.fork()
+    if child:
+        return child
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != guard:
+        os._exit(KILLED)
+    # Python ignores SIGPIPE, and this program SIGINT; the command should not.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_DFL)
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    try:
+        os.execv(command[0], command)
+    except OSError as error:
+        print(f"{command[0]}: {error.strerror}", file=sys.stderr, flush=True)
+    os._exit(127)
+
+
+def descendants() -> list[int]:
+    """All processes below this one, from the table that Linux keeps for each thread."""
+    found: list[int] = []
+    look_at = [os.getpid()]
+    while look_at:
+        pid = look_at.pop()
+        with contextlib.suppress(OSError):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                with open(f"/proc/{pid}/task/{task}/children") as table:
+                    children = [int(child) for child in table.read().split()]
+                found += children
+                look_at += children
+    return found
+
+
+def reap(child: int) -> int | None:
+    """Collect what has ended; the child's exit code, if it is among them."""
+    code = None
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            if pid == child:
+                code = os.waitstatus_to_exitcode(status)
+                code = 128 - code if code < 0 else code
+    return code
+
+
+def watch(child: int, max_processes: int) -> tuple[int, bool]:
+    """Wait until the child has ended, too many processes run, or standard input says that it has to be ended.
+
+    Returns:
+        The exit code, and whether the server has gone.
+    """
+    wake, wakened = os.pipe()
+    os.set_blocking(wakened, False)
+    signal.set_wakeup_fd(wakened, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    looked = time.monotonic()
+    while True:
+        code = reap(child)
+        if code is not None:
+            return code, False
+        ready, _, _ = select.select([0, wake], [], [], LOOK_SECONDS)
+        if 0 in ready:
+            return KILLED, not os.read(0, 100)
+        if wake in ready:
+            os.read(wake, 4096)
+        if time.monotonic() - looked >= LOOK_SECONDS:
+            looked = time.monotonic()
+            if len(descendants()) > max_processes:
+                print(f"[ended: more than {max_processes} processes]", file=sys.stderr, flush=True)
+                return KILLED, False
+
+
+def end_all(child: int) -> None:
+    """End the child and all other descendants, those included that are being made meanwhile."""
+    deadline = time.monotonic() + END_SECONDS
+    while True:
+        left = descendants()
+        # Stopped first, so that they make no new ones while the others are ended.
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in left or [child]:
+                with contextlib.suppress(OSError):
+                    os.kill(pid, number)
+        with contextlib.suppress(OSError):
+            os.killpg(child, signal.SIGKILL)
+        reap(child)
+        if not left or time.monotonic() > deadline:
+            return
+        time.sleep(0.005)
+
+
+def remove(folder: str) -> None:
+    """Remove a folder, whatever stands in it: too deep for `shutil.rmtree`, or without permissions."""
+    script = 'rm -rf -- "$1" 2>/dev/null || { chmod -R u+rwX -- "$1"; rm -rf -- "$1"; }'
+    command = ["/bin/sh", "-c", script, "sh", folder]
+    subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, stderr=subprocess.DEVNULL, check=False)
+
+
+def main() -> NoReturn:
+    prctl(PR_SET_CHILD_SUBREAPER, 1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    line = b""
+    while not line.endswith(b"\n"):
+        part = os.read(0, 1)  # No further than the line: what follows is for watch().
+        if not part:
+            os._exit(KILLED)
+        line += part
+    order = json.loads(line)
+    child = start(order["command"])
+    code, server_gone = watch(child, order["max_processes"])
+    end_all(child)
+    if server_gone and order["folder"]:
+        remove(order["folder"])
+    os._exit(code)
+
+
+if __name__ == "__main__":
+    main()
