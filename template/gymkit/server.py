@@ -144,7 +144,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         return request.scope[SESSION]
 
     async def session_for(self, request: Request) -> Session:
-        """Find the session of a tool call, before its body runs. A call that brings no cookie begins an episode on the demo row.
+        """Find the session of a tool call, before its body runs.
+
+        A call that brings no cookie begins an episode on the demo row.
 
         Raises:
             ToolFailed: the session has ended or is unknown, or no new one can be had.
