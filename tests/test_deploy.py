@@ -152,15 +152,15 @@ def test_a_build_that_fails_shows_the_end_of_its_log(hub: Hub, deploy: Deploy) -
 
 
 def test_a_server_that_does_not_start_shows_its_log(environment: Environment, hub: Hub, deploy: Deploy) -> None:
-    door = environment.path / "server.py"
-    before = door.read_text()
-    door.write_text(
+    entry_point = environment.path / "server.py"
+    before = entry_point.read_text()
+    entry_point.write_text(
         before.replace('if __name__ == "__main__":', 'if __name__ == "__main__":\n    raise SystemExit("no luck")')
     )
     try:
         done = deploy()
     finally:
-        door.write_text(before)
+        entry_point.write_text(before)
     assert "RUNTIME_ERROR" in said(done) and "no luck" in done.stdout
 
 
