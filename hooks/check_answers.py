@@ -17,8 +17,8 @@ import yaml
 REASONS = {
     "archetype": "your domain, tools and tests belong to the archetype that they were written for. Generate a new "
     "environment beside this one, and move over what you want to keep.",
-    "env_name": "NeMo Gym's doors, the config and your stored rollouts carry the name. Generate a new environment of "
-    "that name, and move your domain, server.py, policy.py, data and tests over.",
+    "env_name": "NeMo Gym's entry point, the config and your stored rollouts carry the name. Generate a new "
+    "environment of that name, and move your domain, server.py, policy.py, data and tests over.",
 }
 
 

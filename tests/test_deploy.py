@@ -38,7 +38,7 @@ def said(done: subprocess.CompletedProcess[str]) -> str:
     """What a failed deploy said, on one line; no traceback."""
     assert done.returncode == 1, done.stdout + done.stderr
     assert "Traceback" not in done.stdout + done.stderr
-    return " ".join(done.stdout.split())
+    return " ".join((done.stdout + done.stderr).split())
 
 
 def test_create_wait_and_check_then_update(environment: Environment, hub: Hub, deploy: Deploy) -> None:
@@ -145,23 +145,25 @@ def test_a_second_deploy_while_one_runs(hub: Hub, deploy: Deploy) -> None:
 def test_a_build_that_fails_shows_the_end_of_its_log(hub: Hub, deploy: Deploy) -> None:
     hub.build_fails = True
     done = deploy()
-    assert "BUILD_ERROR" in said(done)
-    assert "ERROR: no matching distribution" in done.stdout and "--> step 59" in done.stdout
-    assert "--> step 10" not in done.stdout
-    assert "All files are on the Space ada/my-env" in said(done)
+    output = said(done)
+    for text in ("BUILD_ERROR", "ERROR: no matching distribution", "--> step 59"):
+        assert text in output
+    assert "--> step 10" not in output
+    assert "All files are on the Space ada/my-env" in output
 
 
 def test_a_server_that_does_not_start_shows_its_log(environment: Environment, hub: Hub, deploy: Deploy) -> None:
-    door = environment.path / "server.py"
-    before = door.read_text()
-    door.write_text(
+    entry_point = environment.path / "server.py"
+    before = entry_point.read_text()
+    entry_point.write_text(
         before.replace('if __name__ == "__main__":', 'if __name__ == "__main__":\n    raise SystemExit("no luck")')
     )
     try:
         done = deploy()
     finally:
-        door.write_text(before)
-    assert "RUNTIME_ERROR" in said(done) and "no luck" in done.stdout
+        entry_point.write_text(before)
+    output = said(done)
+    assert "RUNTIME_ERROR" in output and "no luck" in output
 
 
 def test_an_upload_that_breaks_off_changes_nothing(hub: Hub, deploy: Deploy) -> None:

@@ -69,9 +69,9 @@ except StopIteration:
 FORM_SERVER = """
 import sys
 sys.path[:0] = [".", "tests"]
-from test_page import make_form_server
+from test_page import FormServer
 from gymkit.serve import run
-run(make_form_server())
+run(FormServer)
 """
 
 

@@ -176,6 +176,11 @@ SPOILED = {
     "a syntax error": ("server.py", lambda text: text + "def\n", "server.py cannot be imported: SyntaxError"),
     "no tasks()": ("tasks.py", lambda text: "x = 1\n", "tasks.py defines no tasks()"),
     "no demo task": ("tasks.py", lambda text: "def tasks():\n    return {}\n", "tasks.py: tasks() must have a split"),
+    "a tasks() that fails": (
+        "tasks.py",
+        lambda text: "def tasks():\n    return {}['train']\n",
+        "tasks.py: tasks() fails: KeyError: 'train' (tasks.py, line 2)",
+    ),
     "a task without a prompt": (
         "tasks.py",
         lambda text: "def tasks():\n    return {'demo': [{'question': 1}]}\n",

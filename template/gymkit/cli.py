@@ -70,7 +70,11 @@ def load_tasks() -> dict[str, list[dict[str, Any]]]:
     Raises:
         ProjectError: it defines no `tasks()`, or that does not return a list of tasks for each split.
     """
-    splits = _function(_load("tasks.py"), "tasks", "tasks() -> {'train': [...], 'demo': [...]}")()
+    tasks = _function(_load("tasks.py"), "tasks", "tasks() -> {'train': [...], 'demo': [...]}")
+    try:
+        splits = tasks()
+    except Exception as error:
+        raise ProjectError(f"tasks.py: tasks() fails: {_one_line(error)}. Mend it, and try again.") from error
     if not isinstance(splits, dict) or not all(isinstance(tasks, list) for tasks in splits.values()):
         raise ProjectError("tasks.py: tasks() must return a dict with a list of tasks for each split.")
     if not splits.get("demo"):

@@ -11,8 +11,7 @@ from sandbox.e2b import GRACE_SECONDS, HOME
 from sandbox.e2b.output import Output, PrintedTooMuch
 
 if TYPE_CHECKING:
-    from e2b import AsyncCommandHandle
-    from e2b_code_interpreter import AsyncSandbox
+    from e2b_code_interpreter import AsyncCommandHandle, AsyncSandbox
 
 # The command has a session of its own, by which what it leaves running is found and ended.
 COMMAND = "setsid bash -c {command} & wait $!; code=$?; pkill -KILL -s $! 2>/dev/null; exit $code"
