@@ -39,6 +39,9 @@ CHECK = ("uv", "run", "gymkit", "check")
 DEPLOY = ("uv", "run", "gymkit", "deploy")
 CONFLICTS = ("uv", "run", "gymkit", "conflicts")
 
+PLAYS = "tests/test_rollout.py::test_it_starts_the_environment_itself_and_earns_what_the_player_says"
+"""Of an environment's own tests, that in which rollout.py plays an episode."""
+
 NOTHING: Mapping[str, str] = {}
 
 

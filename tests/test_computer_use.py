@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from conftest import Environments
-from generated import FULL, LINES, Environment
+from generated import FULL, LINES, PLAYS, Environment
 from gym_servers import MODEL_TYPES, check_rollouts, deserved_reward, head_server, policy_overrides, servers
 from PIL import Image, ImageChops, ImageStat
 from standin_model import text_of
@@ -140,5 +140,4 @@ def test_the_same_works_through_e2bs_own_client(environments: Environments, line
     if FULL:
         assert environment.own_tests() > 150
     else:
-        wins = "tests/test_rollout.py::test_it_starts_the_environment_itself_and_wins"
-        assert environment.own_tests("tests/test_e2b_desktop.py", wins) > 15
+        assert environment.own_tests("tests/test_e2b_desktop.py", PLAYS) > 15

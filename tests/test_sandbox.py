@@ -2,9 +2,7 @@
 
 import pytest
 from conftest import Environments
-from generated import FULL, LINES, Environment
-
-WINS = "tests/test_rollout.py::test_it_starts_the_environment_itself_and_wins"
+from generated import FULL, LINES, PLAYS, Environment
 
 on_the_oldest_line = pytest.mark.parametrize("environment", [f"sandbox {LINES[0]}"], indirect=True)
 on_the_newest_line = pytest.mark.parametrize(
@@ -35,7 +33,7 @@ def test_the_same_tests_pass_through_e2bs_own_client(environments: Environments,
     if FULL:
         assert environment.own_tests() > 180
     else:
-        assert environment.own_tests("tests/test_e2b.py", WINS) > 40
+        assert environment.own_tests("tests/test_e2b.py", PLAYS) > 40
 
 
 @on_the_oldest_line
