@@ -13,7 +13,11 @@ class EnvironmentConfig(BaseResourcesServerConfig):
     tool_seconds: float = Field(
         default=60, gt=0, description="Time limit of a tool call, of `new_episode()`, and of `grade()`."
     )
-    threads: int = Field(default=64, gt=0, description="Tools and graders that are plain functions, running at once.")
+    threads: int = Field(
+        default=64,
+        gt=0,
+        description="Plain functions running at once: so many tools, and as many of `grade()` and such.",
+    )
     max_arguments_bytes: int = Field(default=1_000_000, gt=0, description="Size limit of a tool's arguments.")
     max_body_bytes: int = Field(default=256_000_000, gt=0, description="Size limit of any request.")
     max_output_characters: int = Field(default=100_000, gt=0, description="A longer tool output has its middle cut.")
