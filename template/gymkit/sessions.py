@@ -11,9 +11,17 @@ from time import monotonic
 from typing import Any
 
 from itsdangerous import BadSignature, Signer
+from pydantic import BaseModel, Field
 
 from gymkit.grading import Verdict
 from gymkit.rows import Row
+
+
+class SessionSettings(BaseModel):
+    """Limits of the sessions; an environment's own defaults stand in its config class in server.py."""
+
+    max_sessions: int = Field(default=10_000, gt=0, description="Open sessions beyond which a seed gets 503.")
+    idle_seconds: float = Field(default=3600, gt=0, description="A session unused for so long is ended.")
 
 
 class SessionsFull(Exception):
