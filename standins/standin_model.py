@@ -85,6 +85,8 @@ class Handler(BaseHTTPRequestHandler):
     folder: str
     log_path: str
     lock = Lock()
+    turn = staticmethod(next_turn)
+    """What is said, and the call: another model has another."""
 
     def do_GET(self) -> None:
         self.answer({"object": "list", "data": [{"id": "standin", "object": "model"}]})
@@ -104,7 +106,7 @@ class Handler(BaseHTTPRequestHandler):
         items = body["input"]
         prompt = next(text_of(item["content"]) for item in items if item.get("role") == "user")
         outputs = [text_of(item["output"]) for item in items if item.get("type") == "function_call_output"]
-        said, call = next_turn(self.folder, prompt, outputs, [tool["name"] for tool in body.get("tools", [])])
+        said, call = self.turn(self.folder, prompt, outputs, [tool["name"] for tool in body.get("tools", [])])
         number = uuid.uuid4().hex
         output: list[dict[str, Any]] = []
         for text in said:
@@ -139,7 +141,7 @@ class Handler(BaseHTTPRequestHandler):
         prompt = next(text_of(message["content"]) for message in messages if message["role"] == "user")
         outputs = [text_of(message["content"]) for message in messages if message["role"] == "tool"]
         tools = [tool["function"]["name"] for tool in body.get("tools", [])]
-        said, call = next_turn(self.folder, prompt, outputs, tools)
+        said, call = self.turn(self.folder, prompt, outputs, tools)
         number = uuid.uuid4().hex
         answer: dict[str, Any] = {"role": "assistant", "content": said[-1] if said else None}
         if call is not None:
@@ -178,8 +180,13 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
 
-if __name__ == "__main__":
-    Handler.folder, Handler.log_path = sys.argv[2], sys.argv[3]
+def serve(handler: type[Handler]) -> None:
+    """Serve a model as the command line says."""
+    handler.folder, handler.log_path = sys.argv[2], sys.argv[3]
     # The domain and the player can be lifted out of the environment: they import nothing of NeMo Gym's.
-    sys.path.insert(0, Handler.folder)
-    Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+    sys.path.insert(0, handler.folder)
+    Server(("127.0.0.1", int(sys.argv[1])), handler).serve_forever()
+
+
+if __name__ == "__main__":
+    serve(Handler)

@@ -2,16 +2,13 @@
 
 import os
 import signal
-import socket
-import subprocess
-import time
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-from generated import FULL, LINES, ROOT, Environment, Template, copy_command, free_port, interpreter_for, run_ok
-from gym_servers import MODEL_TYPES
+from generated import FULL, LINES, ROOT, Environment, Template, copy_command, interpreter_for, run_ok
+from gym_servers import MODEL_TYPES, standin
 from locks import Quiet, locked
 from venvs import shared_venv
 
@@ -134,21 +131,9 @@ def environment(request: pytest.FixtureRequest, environments: Environments) -> E
 @pytest.fixture
 def policy(environment: Environment, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The stand-in model: its base URL, and the log of all requests that it got."""
-    port, log = free_port(), tmp_path / "requests.jsonl"
-    process = subprocess.Popen([environment.python, STANDIN, str(port), environment.path, log])
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/v1", log
-    finally:
-        process.terminate()
-        process.wait(10)
+    log = tmp_path / "requests.jsonl"
+    with standin(STANDIN, environment, log) as url:
+        yield url, log
 
 
 @pytest.fixture(scope="session")

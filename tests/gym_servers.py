@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,6 +24,26 @@ def head_server() -> list[str]:
 
 def policy_overrides(url: str) -> list[str]:
     return [f"+policy_base_url={url}", "+policy_api_key=none", "+policy_model_name=standin"]
+
+
+@contextmanager
+def standin(script: Path, environment: Environment, log: Path) -> Iterator[str]:
+    """Serve a stand-in model of standins/; its base URL. It writes all requests that it gets into the log."""
+    port = free_port()
+    process = subprocess.Popen([environment.python, script, str(port), environment.path, log])
+    try:
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < deadline, f"{script.name} did not start"
+                time.sleep(0.05)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait(10)
 
 
 @contextmanager

@@ -265,7 +265,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         session: Session | None = request.scope.get(SESSION)
         cookie: str | None = request.scope.get(COOKIE)
         if session is not None:
-            if session.id == session_id and session.is_of(row):
+            if session.id == session_id and session.matched(row) is not None:
                 return  # It is asked for again, and gets the same.
         else:
             ended = self._sessions.ended(self._sessions.signed_id(cookie) or "") if cookie is not None else None
@@ -322,18 +322,18 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
     async def _verdict(self, request: Request, body: Row) -> Verdict:
         session: Session | None = request.scope.get(SESSION)
-        if session is not None and session.is_of(body):
-            return await self._final_verdict(session, body)
         cookie: str | None = request.scope.get(COOKIE)
-        session_id = self._sessions.signed_id(cookie) if cookie is not None else None
-        ended = self._sessions.ended(session_id) if session_id is not None else None
-        if session_id is not None and ended is not None and ended.is_of(body):
-            return self._last_verdict(session_id)
+        session_id = session.id if session else self._sessions.signed_id(cookie) if cookie is not None else None
+        ended = self._sessions.ended(session_id) if session is None and session_id is not None else None
+        of_cookie = session or ended
+        matched = of_cookie.matched(body) if of_cookie is not None else None
         # A model can make an agent lose its cookie, or take that of another session: the row tells whose verdict it is.
-        found = self._sessions.unverified(body)
+        # A forged cookie is none of its doing.
+        found = self._sessions.unverified(body, matched or 0) if cookie is None or session_id is not None else []
+        if matched is not None and session_id is not None and not found:
+            return await self._final_verdict(session, body) if session else self._last_verdict(session_id)
         if len(found) == 1:
-            session = self._sessions.get(found[0])
-            return await self._final_verdict(session, body) if session else self._last_verdict(found[0])
+            return await self._verdict_by_row(found[0], body)
         if found:
             return self._lowest("session_lost", f"{len(found)} sessions of this row wait for their verdict.")
         if cookie is None and self.config.grade_transcripts:
@@ -346,6 +346,18 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         else:
             text = self._whereabouts(cookie)
         return Verdict.mask("session_lost", f"No verdict: {text}")
+
+    async def _verdict_by_row(self, session_id: str, body: Row) -> Verdict:
+        """The verdict on the only session of a row, for a request that carries the row and not the session's cookie."""
+        session = self._sessions.get(session_id)
+        if session is None:
+            return self._last_verdict(session_id)
+        if session.calls or not self.has_tools:
+            return await self._final_verdict(session, body)
+        # Either the client keeps no cookies, or its model has lost the cookie before the first call.
+        verdict = self._lowest("session_lost", "The cookie was lost before any tool was called in this row's session.")
+        await self._sessions.close(session_id, "It was verified.", verdict, verified=True)
+        return verdict
 
     async def _final_verdict(self, session: Session, body: Row) -> Verdict:
         """Grade an open or frozen session for a request that carries its whole row, and end it."""

@@ -56,7 +56,8 @@ class RowKey(NamedTuple):
 
 
 def row_key(row: Mapping[str, Any], keys: tuple[str, ...] | None = None) -> RowKey | None:
-    """The key of a row, of which `responses_create_params` is no part; None where the row lacks one of `keys`.
+    """The key of a row, of which `responses_create_params` is no part; None where the row lacks one of `keys`, or has
+    a `row_key` that is none of them: then they are not the whole row.
 
     Args:
         row: A row, or a request for a verdict that carries one.
@@ -64,9 +65,12 @@ def row_key(row: Mapping[str, Any], keys: tuple[str, ...] | None = None) -> RowK
     """
     if keys is None:
         keys = tuple(sorted(row.keys() - NOT_OF_THE_ROW))
-    elif not row.keys() >= set(keys):
+    elif not row.keys() >= set(keys) or ("row_key" in row and "row_key" not in keys):
         return None
-    text = json.dumps([_plain(row[key]) for key in keys], sort_keys=True)
+    try:
+        text = json.dumps([_plain(row[key]) for key in keys], sort_keys=True)
+    except RecursionError:  # So deep is no row, but what a model has made up.
+        return None
     return RowKey(keys, hashlib.sha256(text.encode()).digest())
 
 
@@ -79,6 +83,22 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     return value
+
+
+def _matched(body: Mapping[str, Any], key: RowKey | None, demo: Row | None) -> int | None:
+    """By how many keys a request carries a session's whole row; None where it does not.
+
+    Args:
+        body: A request for a verdict.
+        key: Of the session's row.
+        demo: The demo row, where the session plays that because its seed named none: it is public, and a part will do.
+    """
+    if demo is not None:
+        own = body.keys() - NOT_OF_THE_ROW
+        same = [key for key in own & demo.keys() if body[key] == demo[key]]
+        return len(same) if len(same) == len(own & demo.keys()) and (same or not own) else None
+    # A row of nothing but its prompt can be recited by the model: no request can be told from a call of its own.
+    return len(key.keys) if key is not None and key.keys and row_key(body, key.keys) == key else None
 
 
 class Session:
@@ -94,11 +114,18 @@ class Session:
     )
 
     def __init__(
-        self, id: str, row: Row, state: Any, cookie_value: str, cookie_header: tuple[bytes, bytes], demo: bool
+        self,
+        id: str,
+        row: Row,
+        key: RowKey | None,
+        state: Any,
+        cookie_value: str,
+        cookie_header: tuple[bytes, bytes],
+        demo: bool,
     ) -> None:
         self.id = id
         self.row = row
-        self.key = row_key(row)
+        self.key = key
         self.state = state
         self.cookie_value = cookie_value
         self.cookie_header = cookie_header
@@ -113,33 +140,27 @@ class Session:
         self.lock = asyncio.Lock()
         self.last_used = monotonic()
 
-    def is_of(self, body: Mapping[str, Any]) -> bool:
-        """Whether a request for a verdict carries the whole row. Of the demo row, which is public, a part will do."""
-        if self.demo:
-            return all(self.row[key] == body[key] for key in self.row.keys() & body.keys())
-        # A row of nothing but its prompt can be recited by the model: no request can be told from a call of its own.
-        return bool(self.row) and all(key in body and body[key] == value for key, value in self.row.items())
+    def matched(self, body: Mapping[str, Any]) -> int | None:
+        """By how many keys a request for a verdict carries the whole row; None where it does not."""
+        return _matched(body, self.key, self.row if self.demo else None)
 
 
 class Ended:
     """What is kept of a session that has ended."""
 
-    __slots__ = ("called", "demo", "key", "reason", "verdict", "verified")
+    __slots__ = ("demo", "key", "reason", "verdict", "verified")
 
-    def __init__(self, reason: str, verdict: Verdict | None, session: Session | None, verified: bool) -> None:
+    def __init__(self, reason: str, verdict: Verdict | None, session: Session, verified: bool) -> None:
         self.reason = reason
         self.verdict = verdict
-        self.key = session.key if session else None
-        self.demo = session.demo if session else False
-        self.called = bool(session and session.calls)
+        self.key = session.key
+        self.demo = session.row if session.demo else None
         self.verified = verified
         """Whether a request that carried the whole row has asked for the verdict."""
 
-    def is_of(self, body: Mapping[str, Any]) -> bool:
-        """Whether a request for a verdict carries the whole row of the session."""
-        if self.demo:
-            return True
-        return self.key is not None and bool(self.key.keys) and row_key(body, self.key.keys) == self.key
+    def matched(self, body: Mapping[str, Any]) -> int | None:
+        """By how many keys a request for a verdict carries the whole row; None where it does not."""
+        return _matched(body, self.key, self.demo)
 
 
 class SessionStore:
@@ -235,17 +256,22 @@ class SessionStore:
         """Whether a session of that identity has ended, or was closed before it was seeded."""
         return session_id in self._ended or session_id in self._never
 
-    def unverified(self, body: Mapping[str, Any]) -> list[str]:
-        """The ids of sessions that a tool has been called in, and whose whole row a request for a verdict carries."""
-        found: list[str] = []
-        for keys in self._key_sets:
-            key = row_key(body, keys)
-            found += self._by_row.get(key, ()) if key is not None else ()
-        return [session_id for session_id in found if self._called(session_id)]
+    def unverified(self, body: Mapping[str, Any], beyond: int) -> list[str]:
+        """The ids of sessions that wait for their verdict, and whose whole row a request for one carries: those whose
+        rows have the most keys, more than `beyond`.
 
-    def _called(self, session_id: str) -> bool:
-        session = self._open.get(session_id)
-        return bool(session.calls) if session else self._ended[session_id].called
+        A model that has learned a part of its row can seed a session of that part alone. It is the whole that counts.
+        """
+        found: list[str] = []
+        most = beyond
+        for keys in self._key_sets:
+            if len(keys) > beyond and len(keys) >= most:
+                key = row_key(body, keys)
+                ids = self._by_row.get(key) if key is not None else None
+                if ids:
+                    found = [*ids, *(found if len(keys) == most else [])]
+                    most = len(keys)
+        return found
 
     def signed_id(self, cookie_value: str) -> str | None:
         """The session id in a cookie of ours, whether or not that session is still open; None if it is forged."""
@@ -299,20 +325,21 @@ class SessionStore:
         return session
 
     async def _started(self, row: Row, session_id: str, demo: bool) -> Session:
+        # Taken before the environment gets the row, which it may change.
+        key, kept = row_key(row), {name: part for name, part in row.items() if name not in NOT_OF_THE_ROW}
         state = await self._start(row)
         if self.was_closed(session_id):  # in the meantime
             await self._end(state)
             raise SessionClosed(session_id)
         value, header = self.cookie_header(session_id)
-        kept = {name: part for name, part in row.items() if name not in NOT_OF_THE_ROW}
-        session = Session(session_id, kept, state, value, header, demo)
+        session = Session(session_id, kept, key, state, value, header, demo)
         if isinstance(state, EnvironmentFailed):
             session.state, session.failure = None, str(state)
         self._open[session_id] = session
         self._by_cookie[value] = session
-        if session.key is not None and session.key.keys and not demo:
-            self._by_row.setdefault(session.key, set()).add(session_id)
-            self._key_sets[session.key.keys] += 1
+        if key is not None and key.keys and not demo:
+            self._by_row.setdefault(key, set()).add(session_id)
+            self._key_sets[key.keys] += 1
         return session
 
     async def close(

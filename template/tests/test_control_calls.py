@@ -99,6 +99,7 @@ BODIES: list[Any] = [
     {**verify_body(ROW), "row_key": "000000"},
     {key: value for key, value in verify_body(ROW).items() if key != "row_key"},
     {"resources_session_id": "another"},
+    {**verify_body(ROW), "ground_truth": json.loads("[" * 900 + "]" * 900)},
 ]
 
 
@@ -309,6 +310,35 @@ def test_a_cookie_of_another_session_voids_nothing(scored: LiveServer) -> None:
     assert (verdict["reward"], verdict["mask_sample"]) == (WORTH, False)
 
 
+@pytest.mark.parametrize("left_out", ["", "row_key"])
+def test_a_session_of_a_part_of_the_row_is_not_the_rows(scored: LiveServer, left_out: str) -> None:
+    """A model that has lost, and learned a part of its row by that, loses its cookie and begins anew on that part."""
+    row = {key: value for key, value in ROW.items() if key != left_out}
+    begun(scored, row)
+    other = scored.client()
+    other.seed({"reward": ROW["reward"], "ground_truth": ROW["ground_truth"]})
+    for _ in range(4):
+        other.tool("wait", seconds=0)
+    verdict = other.verdict(row)
+    assert (verdict["reward"], verdict["mask_sample"]) == (WORTH, False)
+    if not left_out:
+        assert other.verdict(row)["mask_sample"] is True  # It has been given, and this session is another.
+
+
+def test_the_demo_row_played_without_the_cookie_is_worth_nothing(probe: LiveServer) -> None:
+    """In the probe environment the demo row earns 1.0."""
+    for close in (False, True):
+        row = {**ROW, "row_key": str(close)}
+        begun(probe, row)
+        other = probe.client()
+        other.tool("wait", seconds=0)
+        if close:
+            other.post("/close_session", json={})
+        verdict = other.verdict(row)
+        assert (verdict["reward"], verdict["mask_sample"]) == (ROW["reward"], False)
+        assert other.verdict(demo_row())["reward"] == 1.0
+
+
 def test_closed_and_then_without_a_cookie_is_the_settled_verdict(scored: LiveServer) -> None:
     begun(scored).post("/close_session", json={})
     verdict = scored.client().verdict(ROW)
@@ -322,11 +352,31 @@ def test_of_several_sessions_of_a_row_none_gains_without_its_cookie(scored: Live
     assert [client.verdict(ROW)["reward"] for client in clients] == [WORTH] * 16
 
 
-def test_without_a_cookie_and_without_a_call_there_is_no_session_to_grade(scored: LiveServer) -> None:
-    client = scored.client()
+def test_a_cookie_lost_before_the_first_call_voids_nothing(scored: LiveServer) -> None:
+    """A model may begin by losing it, and then play on in a session of its own liking."""
+    scored.client().seed(ROW)
+    other = scored.client()
+    other.seed(BETTER)
+    other.tool("wait", seconds=0)
+    verdict = other.verdict(ROW)
+    assert (verdict["reward"], verdict["mask_sample"], verdict["failure_kind"]) == (LOWEST, False, "session_lost")
+    assert scored.client().verdict(ROW)["mask_sample"] is True  # It has been given.
+
+
+def test_what_an_environment_does_to_its_row_loses_no_verdict(serve: Serve) -> None:
+    class Changing(Scored):
+        def new_episode(self, row: Row) -> Log:
+            row["ground_truth"].append(row.pop("row_key"))
+            row["added"] = True
+            return Log()
+
+    client = serve(Changing).client()
     client.seed(ROW)
-    assert scored.client().verdict(ROW)["mask_sample"] is True
-    assert client.verdict(ROW)["reward"] == 0.25
+    assert client.tool("wait", seconds=0) == "in out"
+    assert client.verdict({key: value for key, value in ROW.items() if key != "row_key"})["mask_sample"] is True
+    for _ in range(2):
+        verdict = client.verdict(ROW)
+        assert (verdict["reward"], verdict["mask_sample"]) == (WORTH, False)
 
 
 # -------------------------------------------------------------------------- masking is for what the environment did

@@ -4,6 +4,8 @@
 simple_agent hands a tool's answer to the model as text, pictures included. This agent takes the picture out of an
 answer and puts it into a message after the tool outputs of the turn, which is where both model servers
 (`openai_model`, `vllm_model`) of NeMo Gym 0.4 and 0.7 pass it on. It stops when a tool says that the episode is over.
+And it calls the tools that the row lists, nothing else: simple_agent posts to whatever name a model writes, `verify`
+and `close_session` included.
 """
 
 import json
@@ -48,6 +50,7 @@ class PictureAgent(SimpleAgent):
             body.input = [NeMoGymEasyInputMessage(role="user", content=body.input, type="message")]
         params = body.model_dump(mode="json", exclude_unset=True)
         question: list[Item] = [item.model_dump(mode="json", exclude_unset=True) for item in body.input]
+        tools: list[str] = [tool["name"] for tool in params.get("tools", []) if "name" in tool]
         items: list[Item] = []  # What the model is given again,
         output: list[Any] = []  # and the same as NeMo Gym's objects.
         usage: Any = None
@@ -77,7 +80,7 @@ class PictureAgent(SimpleAgent):
             pictures: list[str] = []
             done = False
             for call in calls:
-                text, picture, over = take_apart(await self._call(call, tool_cookies))
+                text, picture, over = take_apart(await self._call(call, tools, tool_cookies))
                 done = done or over
                 pictures += [picture] if picture else []
                 items.append({"type": "function_call_output", "call_id": call.call_id, "output": text})
@@ -93,8 +96,11 @@ class PictureAgent(SimpleAgent):
         answer.usage = usage
         return answer
 
-    async def _call(self, call: Any, cookies: dict[str, str]) -> str:
-        """Call a tool, as simple_agent does; the answer's body. `cookies` is kept up to date."""
+    async def _call(self, call: Any, tools: list[str], cookies: dict[str, str]) -> str:
+        """Call one of the tools, as simple_agent does; the answer's body. `cookies` is kept up to date."""
+        if call.name not in tools:
+            text = f"Error: there is no tool {call.name[:100]!r}. The tools are: {', '.join(tools)}."
+            return json.dumps({"output": text})
         try:
             arguments = json.loads(call.arguments)
         except (ValueError, TypeError) as error:

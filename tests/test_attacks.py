@@ -1,0 +1,102 @@
+"""A policy cannot steer its own grade: a model that tries to (standins/attacking_model.py), through NeMo Gym's agents.
+
+Every episode must come back with the reward that its play deserves, and none masked. What each request does in each
+state of a session is tested in the environment's own tests/test_control_calls.py.
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from attacking_model import MARK, PLANS, deserved, plan_in
+from generated import FULL, LINES, ROOT, Environment
+from gym_servers import head_server, policy_overrides, servers, standin
+from standin_model import text_of
+
+pytestmark = pytest.mark.xdist_group("ray")
+
+ATTACKER = ROOT / "standins" / "attacking_model.py"
+
+# Each run takes half a minute. In CI, 0.4 shows what its agents do with a lost cookie, 0.7 what typed seeds do.
+BY_NG_RUN = LINES if FULL else LINES[:1]
+
+
+@contextmanager
+def attacked(environment: Environment, folder: Path, plans: list[str]) -> Iterator[tuple[Environment, str]]:
+    """A copy of an environment with a validation row for each plan, and the URL of the model that follows them."""
+    path = folder / "my_env"
+    shutil.copytree(environment.path, path, symlinks=True, ignore=shutil.ignore_patterns("results", "__pycache__"))
+    (path / "results").mkdir()
+    rows = path / "data" / "validation.jsonl"
+    before = [json.loads(line) for line in rows.read_text(encoding="utf-8").splitlines()]
+    rows.write_text("".join(attack_row(before, number, plan) for number, plan in enumerate(plans)), encoding="utf-8")
+    copy = replace(environment, path=path)
+    with standin(ATTACKER, copy, folder / "requests.jsonl") as url:
+        yield copy, url
+
+
+def attack_row(rows: list[dict[str, Any]], number: int, plan: str) -> str:
+    """A line with a row whose prompt names a plan."""
+    row = json.loads(json.dumps(rows[number % len(rows)]))
+    message = row["responses_create_params"]["input"][-1]
+    message["content"] = text_of(message["content"]) + MARK + plan
+    return json.dumps(row | {"task_id": f"attack-{number}", "row_key": f"{number:016x}"}) + "\n"
+
+
+def check_rewards(output: Path, plans: list[str]) -> str:
+    """Every plan came back with what it deserves; all that the tools have answered."""
+    results = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    by_plan = {
+        plan_in(text_of(result["responses_create_params"]["input"][-1]["content"])): result for result in results
+    }
+    assert len(results) == len(plans)
+    assert set(by_plan) == set(plans)
+    wrong = {
+        plan: (result["reward"], result["mask_sample"], result.get("failure_kind"))
+        for plan, result in by_plan.items()
+        if (result["reward"], result["mask_sample"]) != (deserved(plan), False)
+    }
+    assert not wrong, f"{len(wrong)} of {len(plans)}: {json.dumps(wrong, indent=1)}"
+    items = [item for result in results for item in result["response"]["output"]]
+    return "\n".join(text_of(item["output"]) for item in items if item["type"] == "function_call_output")
+
+
+@pytest.mark.parametrize("environment", BY_NG_RUN, indirect=True)
+def test_by_ng_run(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
+    with attacked(environment, tmp_path, PLANS) as (copy, url):
+        head = head_server()
+        configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
+        start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *venv_of_servers, *head]
+        with servers(copy, tmp_path / "servers.log", *start):
+            copy.run_ok(
+                *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
+                *("+input_jsonl_fpath=data/validation.jsonl", "+output_jsonl_fpath=results/attacks.jsonl", *head),
+                env=copy.activated(),
+                timeout=180,
+            )
+        check_that_it_attacked(check_rewards(copy.path / "results" / "attacks.jsonl", PLANS))
+
+
+@pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)
+def test_by_gym_eval_run(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
+    """With typed seeds, and a close after the verdict."""
+    with attacked(environment, tmp_path, PLANS) as (copy, url):
+        copy.run_ok(
+            *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
+            *("--output", "results/attacks.jsonl", "--model-type", "openai_model", "--model", "standin"),
+            *("--model-url", url, "--model-api-key", "none", *venv_of_servers, *head_server()),
+            env=copy.activated(),
+            timeout=300,
+        )
+        check_that_it_attacked(check_rewards(copy.path / "results" / "attacks.jsonl", PLANS))
+
+
+def check_that_it_attacked(outputs: str) -> None:
+    """The calls have reached the server, or the rewards would prove nothing."""
+    for text in ("cannot be begun anew", "this session has ended", "Invalid HTTP request", "there is no tool"):
+        assert text in outputs
