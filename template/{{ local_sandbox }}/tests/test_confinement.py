@@ -24,6 +24,7 @@ import requests
 from harness import Client, LiveServer
 
 from gymkit import project
+from gymkit.rows import demo_row, expected_output
 from gymkit.server import CannotServe
 from sandbox.backend import SandboxSettings, check
 from sandbox.confinement import Level
@@ -180,6 +181,28 @@ def test_deleting_its_own_folder(bench: Bench) -> None:
     if bench.level == "limits":
         bench.attack("import os, shutil\nhere = os.getcwd()\nshutil.rmtree(here)\nos.symlink('/', here)")
         assert "does not exist" in bench.tool("read_file", path="etc/passwd")
+
+
+@pytest.mark.parametrize(
+    "what",
+    [
+        "open(os.path.join(get_ipython().profile_dir.startup_dir, '0.py'), 'w').write('import os; os._exit(1)')",
+        "shutil.rmtree(os.path.dirname(tmp)); open(os.path.dirname(tmp), 'w').close()",
+    ],
+    ids=["its startup", "its folders"],
+)
+def test_what_keeps_its_interpreter_from_starting_voids_nothing(bench: Bench, what: str) -> None:
+    """The right answer is paid for all the same."""
+    row = demo_row()
+    client = bench.live.client()
+    client.seed(row)
+    client.tool("run_python", code=f"import os, shutil\ntmp = os.environ['TMPDIR']\n{what}\nos._exit(1)")
+    output = client.tool("run_python", code="1")
+    if "startup" in what or (bench.level == "limits" and "dirname" in what):
+        assert output.startswith("Error: the sandbox does not work any more. "), output
+    client.tool("submit_answer", answer=str(expected_output(row)))
+    verdict = client.verdict(row)
+    assert (verdict["reward"], verdict["mask_sample"]) == (1.0, False)
 
 
 def test_the_servers_environment_is_not_in_its_own(bench: Bench) -> None:
