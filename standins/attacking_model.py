@@ -131,7 +131,7 @@ def script(plan: str, row: Row, tools: list[str]) -> Generator[Call, str, None]:
         yield from made([*lose, *calls] if when == "lost" else [*calls, *lose])
         return
     first = True
-    moves = winning(row, tools)
+    moves: Generator[Any, Any, None] = winning(row, tools)
     if not ends:
         yield from made(calls)
     reply = None

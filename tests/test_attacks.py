@@ -26,6 +26,10 @@ ATTACKER = ROOT / "standins" / "attacking_model.py"
 BY_NG_RUN = LINES if FULL else LINES[:1]
 
 
+FOR_ANY_TOOLS = ("seeds the demo row", "verifies it by nothing but a response", "closes it", "loses its cookie")
+"""Attacks that are none on the game alone."""
+
+
 @contextmanager
 def attacked(environment: Environment, folder: Path, plans: list[str]) -> Iterator[tuple[Environment, str]]:
     """A copy of an environment with a validation row for each plan, and the URL of the model that follows them."""
@@ -66,23 +70,41 @@ def check_rewards(output: Path, plans: list[str]) -> str:
     return "\n".join(text_of(item["output"]) for item in items if item["type"] == "function_call_output")
 
 
-@pytest.mark.parametrize("environment", BY_NG_RUN, indirect=True)
-def test_by_ng_run(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
-    with attacked(environment, tmp_path, PLANS) as (copy, url):
+def by_ng_run(environment: Environment, venv_of_servers: list[str], folder: Path, agent: str, plans: list[str]) -> str:
+    """Collect an episode of each plan; all that the tools have answered."""
+    with attacked(environment, folder, plans) as (copy, url):
         head = head_server()
         configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
         start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *venv_of_servers, *head]
-        with servers(copy, tmp_path / "servers.log", *start):
+        with servers(copy, folder / "servers.log", *start):
             copy.run_ok(
-                *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
+                *("ng_collect_rollouts", f"+agent_name={agent}"),
                 *("+input_jsonl_fpath=data/validation.jsonl", "+output_jsonl_fpath=results/attacks.jsonl", *head),
                 env=copy.activated(),
-                timeout=180,
+                timeout=300,
             )
-        check_that_it_attacked(check_rewards(copy.path / "results" / "attacks.jsonl", PLANS))
+        return check_rewards(copy.path / "results" / "attacks.jsonl", plans)
 
 
-@pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)
+@pytest.mark.parametrize("environment", BY_NG_RUN, indirect=True)
+def test_by_ng_run(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
+    check_that_it_attacked(by_ng_run(environment, venv_of_servers, tmp_path, "my_env_simple_agent", PLANS))
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("environment", [f"computer_use {line}" for line in LINES], indirect=True)
+def test_an_agent_of_the_environments_own(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
+    """agent.py posts to no name that is not a tool's: a model that closes its session does not even freeze it."""
+    plans = [f"{when} {name}" for name in FOR_ANY_TOOLS for when in ("lost", "early", "won")]
+    outputs = by_ng_run(environment, venv_of_servers, tmp_path, "my_env_agent", plans)
+    for text in ("there is no tool 'seed_session'", "there is no tool 'verify'", "there is no tool 'close_session'"):
+        assert text in outputs
+    assert "cannot be begun anew" not in outputs
+
+
+pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)
+
+
 def test_by_gym_eval_run(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
     """With typed seeds, and a close after the verdict."""
     with attacked(environment, tmp_path, PLANS) as (copy, url):
