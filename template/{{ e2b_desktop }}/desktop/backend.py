@@ -70,7 +70,7 @@ class DesktopSettings(BaseModel):
     screen_height: int = Field(default=768, ge=240, le=4096, description="Height of the screen in pixels.")
     e2b_template: str = Field(default="", description="The template of a desktop; empty: E2B's own desktop.")
     unconfined_commands: bool = Field(
-        default=False, description="Run commands, which can change what the application has saved: nothing confines them."
+        default=False, description="Run commands: nothing keeps them from what the application has saved."
     )
     internet: bool = Field(default=True, description="Whether a desktop can reach the internet.")
     lifetime_seconds: int = Field(

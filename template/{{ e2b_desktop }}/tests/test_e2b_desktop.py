@@ -201,9 +201,7 @@ def test_each_desktop_has_its_own_display(service: Service) -> None:
     on_desktop(work)
 
 
-@pytest.mark.parametrize(
-    ("victim", "reason"), [("app.py", ""), ("-retro", "is gone")], ids=["app", "display"]
-)
+@pytest.mark.parametrize(("victim", "reason"), [("app.py", ""), ("-retro", "is gone")], ids=["app", "display"])
 def test_what_crashes_is_noticed(service: Service, victim: str, reason: str) -> None:
     async def work(desktop: E2BDesktop) -> None:
         await desktop.open_app(COMMAND, FILES)

@@ -108,8 +108,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def clean_up(live: LiveServer, client: Client) -> None:
     """Close a session as NeMo Gym 0.7 does it: by its id, at once, without a grade."""
-    (cookie,) = client.cookies.values()
-    session_id = cookie.strip('"').rpartition(".")[0]
+    session_id = str(*client.cookies.values()).strip('"').rpartition(".")[0]
     live.client().post("/close_session", json={"resources_session_id": session_id}, cookies=client.cookies)
 
 

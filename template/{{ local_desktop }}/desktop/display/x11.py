@@ -67,7 +67,8 @@ class _Security(xcffib.Extension):
         name = PROTOCOL + bytes(-len(PROTOCOL) % 4)
         request = struct.pack("=xx2xHHI", len(PROTOCOL), 0, TRUST_LEVEL_AND_TIMEOUT) + name
         request += struct.pack("=II", FOR_EVER, UNTRUSTED)  # in the order of their bits
-        return self.send_request(GENERATE_AUTHORIZATION, io.BytesIO(request), _AuthorizationCookie)
+        send: Any = self.send_request
+        return send(GENERATE_AUTHORIZATION, io.BytesIO(request), _AuthorizationCookie)
 
 
 xcffib._add_ext(_Security.key, _Security, {}, {})
