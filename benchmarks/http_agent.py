@@ -109,7 +109,9 @@ async def _read_answer(reader: asyncio.StreamReader) -> Answer:
     for line in head[1:-2]:
         name, _, value = line.partition(":")
         headers[name.lower()] = value.strip()
-    body = await reader.readexactly(int(headers["content-length"]))
+    # uvicorn's own answer to a malformed request has no length, and is the last one of its connection.
+    length = headers.get("content-length")
+    body = await reader.read() if length is None else await reader.readexactly(int(length))
     return Answer(int(head[0].split()[1]), headers, body)
 
 

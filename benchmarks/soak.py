@@ -3,10 +3,10 @@
     uv run python benchmarks/soak.py ENVIRONMENT [--episodes 20000] [--quick]
 
 ENVIRONMENT is a generated folder with its .venv; a copy of it is served, with tools in it that hang, raise and flood.
-Its own policy.py plays. The server is stopped by SIGTERM and SIGKILL and started anew in the middle; its log lies on a
-disk that is full or fills up; its wall clock is stepped (by libfaketime, Debian's package of that name). Prints how the
-episodes of each kind ended, and a list of checks. Exits with 1 where one fails. About five minutes on two cores;
-`--quick` takes one.
+Its own policy.py plays, and in some episodes tries to steer its grade. The server is stopped by SIGTERM and SIGKILL and
+started anew in the middle; its log lies on a disk that is full or fills up; its wall clock is stepped (by libfaketime,
+Debian's package of that name). Prints how the episodes of each kind ended, and a list of checks. Exits with 1 where one
+fails. About five minutes on two cores; `--quick` takes one.
 """
 
 import argparse
@@ -150,7 +150,7 @@ class Soak:
         if life.end is signal.SIGTERM:
             for tool in ("hang", "hang_in_thread"):
                 agent = Agent(self.port, Counter())
-                await agent.post("/seed_session", self.plans[0].row)
+                await agent.post("/seed_session", self.plans[0].row | {"row_key": "of no episode"})
                 busy.append(asyncio.create_task(agent.post(f"/{tool}", {"seconds": 3600})))
             await asyncio.sleep(self.options.tool_seconds / 10)
         family = descendants(self.process.pid)
@@ -362,7 +362,7 @@ class Soak:
         """What the server's process holds."""
         assert self.process is not None
         agent = Agent(self.port, Counter())
-        await agent.post("/seed_session", self.plans[0].row)
+        await agent.post("/seed_session", self.plans[0].row | {"row_key": "of no episode"})
         answer = await agent.post("/state")
         if not answer.output.startswith("{"):
             raise Wrong(f"the tool state said {answer.output[:200]!r}")
@@ -397,7 +397,10 @@ class Soak:
         errors = sum(count for status, count in book.statuses.items() if status >= 500 and status != 503)
         steps = max(book.wall_offsets, default=0) - min(book.wall_offsets, default=0)
         cancelled = statistics.median(book.cancelled_after) if book.cancelled_after else float("inf")
+        attacks = f"in {book.control_calls} control calls"
         checks = {
+            f"rewards above merit: {book.above_merit} {attacks}": book.above_merit == 0 < book.control_calls,
+            f"masked by the policy: {book.masked_by_policy} {attacks}": book.masked_by_policy == 0,
             f"all {options.episodes} episodes played and accounted for": self.done == sum(sums) == options.episodes,
             "every reward, output and masked sample as it must be": not book.failures and sums[3] == 0,
             f"status 500 or the like: {errors}": errors == 0,

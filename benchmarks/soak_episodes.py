@@ -1,4 +1,5 @@
-"""The episodes of soak.py: a plain one, and one for each fault. Each returns how it ended, or raises `Wrong`."""
+"""The episodes of soak.py: a plain one, and one for each fault or attack. Each returns how it ended, or raises
+`Wrong`."""
 
 import asyncio
 import json
@@ -7,7 +8,7 @@ import secrets
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from http_agent import Agent, Answer, ConnectionBroke, verify_body
@@ -48,6 +49,9 @@ class Book:
     cancelled_after: list[float] = field(default_factory=list)
     wall_offsets: list[float] = field(default_factory=list)
     old_cookies: list[tuple[int, str, Row]] = field(default_factory=list)
+    control_calls: int = 0
+    above_merit: int = 0
+    masked_by_policy: int = 0
 
 
 class Episode:
@@ -85,9 +89,11 @@ class Episode:
         check(self.agent.cookie is not None, f"the answer of {name} brought no cookie")
         return answer
 
-    async def play(self) -> None:
-        """Play as planned; every output must be the planned one."""
+    async def play(self, attacks: float = 0) -> None:
+        """Play as planned; every output must be the planned one. Before each move, so many control calls are tried."""
         for number, (name, arguments, expected) in enumerate(self.plan.moves):
+            while random.random() < attacks:
+                await self.try_something()
             answer = await self.tool(name, arguments)
             check(
                 expected is None or answer.output == expected, f"{name} said {answer.output[:200]!r}, not {expected!r}"
@@ -115,9 +121,61 @@ class Episode:
     async def right(self) -> str:
         """The verdict must be the planned one."""
         await self.recall()
-        fields = await self.verdict()
+        return await self.deserved()
+
+    async def deserved(self) -> str:
+        """The same, whatever has become of the session's cookie."""
+        fields = self.counted(await self.verdict())
         check(fields == self.plan.fields, f"the verdict was {fields}, not {self.plan.fields}")
         return RIGHT
+
+    def counted(self, fields: Row) -> Row:
+        """A verdict on what was played as planned, at most; booked where it is above merit, or masked."""
+        self.book.above_merit += fields["reward"] > self.plan.fields["reward"]
+        self.book.masked_by_policy += fields["mask_sample"]
+        return fields
+
+    async def control_call(self, path: str, body: Any) -> Answer:
+        """A call that a model makes and should not."""
+        self.book.control_calls += 1
+        answer = await self.agent.post(path, body)
+        not_stopped(answer)
+        check(answer.status < 500 or answer.status == 503, f"{path:.50} got {answer.status}")
+        return answer
+
+    def forged_row(self) -> Row:
+        """What the policy knows of its row, and would like to be the whole."""
+        return {key: value for key, value in self.row.items() if key not in ("row_key", "soak_token")}
+
+    async def try_something(self) -> None:
+        """A control call that must change nothing, in one of its spellings."""
+        row = self.forged_row()
+        # Not all of it: another policy may have begun a session of that.
+        part = {key: value for key, value in row.items() if key != "ground_truth"}
+        name, body = random.choice(
+            [
+                ("seed_session", {}),
+                ("seed_session", row),
+                ("seed_session", {"resources_session_id": self.token, "episode_id": self.token, "task_data": row}),
+                ("verify", {}),
+                ("verify", verify_body(part, self.items)),
+                ("verify", verify_body({**self.row, "ground_truth": []}, self.items)),
+                ("verify", verify_body(self.row | {"soak_token": "another"}, self.items)),
+                ("close_session", b"null"),
+                ("close_session", b"[]"),
+                ("Close_Session", {}),
+                ("close_session/turn", {}),
+            ]
+        )
+        answer = await self.control_call(f"/{name}{random.choice(['', '?x=1', '/'])}", body)
+        check(self.agent.cookie is not None, f"the answer of {name} brought no cookie")
+        if answer.status == 200:
+            check(answer.json()["mask_sample"] is True, f"{name} with {body!r:.100} was given a verdict")
+
+    async def lose_cookie(self) -> None:
+        """As a model can with NeMo Gym 0.4's agents: uvicorn's own answer to so long a request line has none."""
+        answer = await self.control_call(f"/{'x' * 70_000}", {})
+        check(answer.status == 400 and self.agent.cookie is None, f"too long a request line got {answer.status}")
 
     async def masked(self, kind: str, row: Row | None = None) -> str:
         """The verdict must be a masked sample of this kind."""
@@ -283,7 +341,7 @@ async def called_wrongly(episode: Episode) -> str:
         ("/hang", {"seconds": "long"}, 422),
         ("/hang", b"{no json", 422),
         ("/no_such_tool", {}, 404),
-        ("/verify", {}, 422),
+        ("/close_session", b"null", 422),
         ("/verify", b"[" * 5000, 422),
     ):
         answer = await episode.agent.post(path, body)
@@ -294,9 +352,13 @@ async def called_wrongly(episode: Episode) -> str:
 
 
 async def seeds_again(episode: Episode) -> str:
-    """The same cookie seeds another episode: the first ends, the second counts."""
+    """With the cookie of an open session: refused, and the episode goes on. With that of a verified one: another."""
     await episode.seed()
     await episode.play()
+    answer = await episode.agent.post("/seed_session", episode.row)
+    not_stopped(answer)
+    check(answer.status == 409, f"a seed in the midst of an episode got {answer.status}")
+    await episode.right()
     episode.items = []
     await episode.seed()
     await episode.play()
@@ -326,14 +388,17 @@ async def closes_twice(episode: Episode) -> str:
         answer = await episode.agent.post("/close_session")
         check(answer.status == 200, f"close got {answer.status}")
     answer = await episode.agent.post("/recall", {})
+    not_stopped(answer)
     check(answer.status == 410, f"a closed session's tool got {answer.status}")
-    return await episode.masked("session_lost")
+    return await episode.deserved()
 
 
 async def verify_of_another_row(episode: Episode) -> str:
+    """It is masked, and changes nothing."""
     await episode.seed()
     await episode.play()
-    return await episode.masked("session_lost", {**episode.row, "ground_truth": [{"expected_output": "another"}]})
+    await episode.masked("session_lost", {**episode.row, "ground_truth": [{"expected_output": "another"}]})
+    return await episode.right()
 
 
 async def forged_cookie(episode: Episode) -> str:
@@ -384,6 +449,84 @@ async def crowd(episode: Episode) -> str:
     return await episode.right()
 
 
+# ------------------------------------------------------------------------------- a policy that steers its own grade
+
+
+async def makes_control_calls(episode: Episode) -> str:
+    """At any moment, and once more when the verdict has been given."""
+    await episode.seed()
+    await episode.play(attacks=0.6)
+    await episode.try_something()
+    await episode.right()
+    answer = await episode.control_call("/verify", verify_body({**episode.row, "ground_truth": []}, episode.items))
+    check(answer.json()["mask_sample"] is True, "a forged row was given a verdict")
+    return await episode.deserved()
+
+
+async def closes_early(episode: Episode) -> str:
+    """The grade is that of what has been played until then, and plays no further."""
+    await episode.seed()
+    plan, moves = episode.plan, episode.plan.moves
+    episode.plan = replace(plan, moves=moves[: random.randrange(len(moves))])
+    await episode.play(attacks=0.3)
+    answer = await episode.control_call("/close_session", random.choice([{}, None, {"resources_session_id": "no"}]))
+    check(answer.status == 200, f"close got {answer.status}")
+    for name, arguments, _ in moves:
+        answer = await episode.control_call(f"/{name}", arguments)
+        check(answer.status == 410, f"{name} got {answer.status} after the close")
+        answer = await episode.control_call("/seed_session", episode.forged_row())
+        check(answer.status == 409, f"a seed got {answer.status} after the close")
+    episode.plan = plan
+    fields = episode.counted(await episode.verdict())
+    check(not fields["mask_sample"], f"closed early, and masked: {fields}")
+    check(fields["reward"] <= plan.fields["reward"], f"closed early, and the verdict was {fields}")
+    check(await episode.verdict() == fields, "the second verdict differs")
+    return RIGHT
+
+
+async def loses_its_cookie(episode: Episode) -> str:
+    """Its row tells whose verdict is asked for."""
+    await episode.seed()
+    await episode.play(attacks=0.3)
+    await episode.recall()
+    await episode.lose_cookie()
+    return await episode.deserved()
+
+
+async def loses_its_cookie_and_begins_anew(episode: Episode) -> str:
+    """On what it knows of its row, or on the demo row, and closes that; its verdict is that of the first session."""
+    await episode.seed()
+    await episode.play()
+    await episode.recall()
+    await episode.lose_cookie()
+    await episode.control_call("/seed_session", random.choice([{}, episode.forged_row()]))
+    for name, arguments, _ in episode.plan.moves * 2:
+        await episode.control_call(f"/{name}", arguments)
+    if random.random() < 0.5:
+        await episode.control_call("/close_session", {})
+    return await episode.deserved()
+
+
+async def begins_by_losing_its_cookie(episode: Episode) -> str:
+    """What is played afterwards is another session's: the lowest reward."""
+    await episode.seed()
+    await episode.lose_cookie()
+    for name, arguments, _ in episode.plan.moves:
+        await episode.control_call(f"/{name}", arguments)
+    fields = episode.counted(await episode.verdict())
+    check((fields["reward"], fields["mask_sample"]) == (0.0, False), f"a lost cookie gave {fields}")
+    return RIGHT
+
+
+async def closes_and_loses_its_cookie(episode: Episode) -> str:
+    await episode.seed()
+    await episode.play()
+    await episode.recall()
+    await episode.control_call("/close_session", {})
+    await episode.lose_cookie()
+    return await episode.deserved()
+
+
 Kind = Callable[[Episode], Awaitable[str]]
 
 FAULTS: dict[Kind, float] = {
@@ -408,6 +551,12 @@ FAULTS: dict[Kind, float] = {
     forged_cookie: 0.03,
     old_cookie: 0.03,
     crowd: 0.0005,
+    makes_control_calls: 0.05,
+    closes_early: 0.03,
+    loses_its_cookie: 0.02,
+    loses_its_cookie_and_begins_anew: 0.02,
+    begins_by_losing_its_cookie: 0.02,
+    closes_and_loses_its_cookie: 0.02,
 }
 """What share of the episodes has which fault; the rest is plain."""
 
