@@ -183,23 +183,18 @@ def test_deleting_its_own_folder(bench: Bench) -> None:
         assert "does not exist" in bench.tool("read_file", path="etc/passwd")
 
 
-@pytest.mark.parametrize(
-    "what",
-    [
-        "open(os.path.join(get_ipython().profile_dir.startup_dir, '0.py'), 'w').write('import os; os._exit(1)')",
-        "shutil.rmtree(os.path.dirname(tmp)); open(os.path.dirname(tmp), 'w').close()",
-    ],
-    ids=["its startup", "its folders"],
-)
-def test_what_keeps_its_interpreter_from_starting_voids_nothing(bench: Bench, what: str) -> None:
+def test_what_keeps_its_interpreter_from_starting_voids_nothing(bench: Bench) -> None:
     """The right answer is paid for all the same."""
     row = demo_row()
     client = bench.live.client()
     client.seed(row)
-    client.tool("run_python", code=f"import os, shutil\ntmp = os.environ['TMPDIR']\n{what}\nos._exit(1)")
+    make_a_file = "shutil.rmtree(all, ignore_errors=True)\nos.path.isdir(all) or open(all, 'w').close()"
+    client.tool(
+        "run_python",
+        code=f"import os, shutil\nall = os.path.dirname(os.environ['TMPDIR'])\n{make_a_file}\nos._exit(1)",
+    )
     output = client.tool("run_python", code="1")
-    if "startup" in what or (bench.level == "limits" and "dirname" in what):
-        assert output.startswith("Error: the sandbox does not work any more. "), output
+    assert output.startswith("Error: the sandbox does not work any more. ") == (bench.level == "limits"), output
     client.tool("submit_answer", answer=str(expected_output(row)))
     verdict = client.verdict(row)
     assert (verdict["reward"], verdict["mask_sample"]) == (1.0, False)

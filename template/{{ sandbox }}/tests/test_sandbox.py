@@ -262,10 +262,9 @@ def test_a_sandbox_that_cannot_be_had_is_text_and_a_masked_sample(
 
 BREAK = {
     "startup": "open(os.path.join(get_ipython().profile_dir.startup_dir, '0.py'), 'w').write('import os; os._exit(1)')",
-    "temporary": "shutil.rmtree(tmp, ignore_errors=True); os.path.isdir(tmp) or open(tmp, 'w').close()",
-    "folder": "shutil.rmtree(os.getcwd(), ignore_errors=True)",
+    "folders": "[shutil.rmtree(each, ignore_errors=True) for each in (os.environ['TMPDIR'], os.getcwd())]",
 }
-"""What an agent can break: its interpreter by a startup file, $TMPDIR, the working folder."""
+"""What an agent can break: its interpreter by a startup file, $TMPDIR and the working folder."""
 
 
 def answers_by_kind(rows: list[Row]) -> dict[str, Row]:
@@ -279,8 +278,7 @@ def test_what_an_agent_breaks_voids_nothing(shared: LiveServer, rows: list[Row],
     row = answers_by_kind(rows)["answer"]
     client = shared.client()
     client.seed(row)
-    run(client, f"import os, shutil\ntmp = os.environ['TMPDIR']\n{BREAK[what]}")
-    for code in ("import os\nos._exit(1)", "1"):
+    for code in (f"import os, shutil\n{BREAK[what]}\nos._exit(1)", "1"):
         assert run(client, code)
     client.tool("submit_answer", answer=str(expected_output(row)))
     verdict = client.verdict(row)
