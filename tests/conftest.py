@@ -43,8 +43,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def place(item: pytest.Item) -> int:
-    group = item.get_closest_marker("xdist_group")
-    if item.get_closest_marker("alone") and group and group.args == ("alone",):
+    if item.get_closest_marker("alone"):
         return -1
     name = item.path.stem.removeprefix("test_")
     return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)
