@@ -14,10 +14,9 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from gymkit import project
-from gymkit.episodes import verify_request, with_tools
+from gymkit.episodes import transcript, verify_request, with_tools
 from gymkit.fixture import CASES, CaseRequest, make_server, play_case
 from gymkit.items import Item
-from gymkit.pictures import take_apart
 from gymkit.players import Player, Policy, Silent
 from gymkit.project import ROOT
 from gymkit.rows import Row, data_path, read_rows
@@ -80,23 +79,15 @@ def refused(server_class: type, row: Row) -> Iterator[Case]:
 
 def played(server: Any, row: Row, policy: Policy) -> Item:
     """The `/verify` request of a row after a policy has played it: what was said and called, without the answers."""
-    said: list[Item] = []
-    items: list[Item] = []
     with TestClient(server.setup_webserver()) as client:
+
+        def call(made: Item) -> str:
+            return client.post(f"/{made['name']}", json=json.loads(made["arguments"])).text
+
         client.post("/seed_session", json=row)
-        for _ in range(MAX_TURNS):
-            output = policy.next_items(items)
-            said += output
-            items += output
-            calls = [item for item in output if item["type"] == "function_call"]
-            over = not calls
-            for call in calls:
-                answer = take_apart(client.post(f"/{call['name']}", json=json.loads(call["arguments"])).text)
-                over = over or answer.done
-                items.append({"type": "function_call_output", "call_id": call["call_id"], "output": answer.output})
-            if over:
-                break
+        items = transcript(policy, call, MAX_TURNS)
         client.post("/close_session")
+    said = [item for item in items if item["type"] != "function_call_output"]
     return _without_time(verify_request(with_tools(row, []), said, "policy.py"))
 
 

@@ -3,6 +3,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from textwrap import indent
 
 from rich.markup import escape
@@ -76,6 +77,29 @@ def play_on(client: EnvironmentClient, row: Row, policy: Policy, max_turns: int,
                 console.print(f"[green]{escape(indent(output_text(result), ' ' * 5))}[/green]")
         if pictures:
             items.append(picture_message(pictures))
+        if over:
+            break
+    return items
+
+
+def transcript(policy: Policy, call: Callable[[Item], str], max_turns: int) -> list[Item]:
+    """Play on without showing anything to anybody: what was said and called, and what was answered, pictures left out.
+
+    Args:
+        policy: Who plays.
+        call: Makes a function call; the answer's body.
+        max_turns: So many times the policy is asked at most.
+    """
+    items: list[Item] = []
+    for _ in range(max_turns):
+        output = policy.next_items(items)
+        items += output
+        calls = [item for item in output if item["type"] == "function_call"]
+        over = not calls
+        for made in calls:
+            answer = take_apart(call(made))
+            over = over or answer.done
+            items.append({"type": "function_call_output", "call_id": made["call_id"], "output": answer.output})
         if over:
             break
     return items

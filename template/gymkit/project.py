@@ -54,14 +54,6 @@ def resources_server_instance() -> tuple[str, dict[str, Any]]:
     raise ProjectError(f"{_shown(config_path())} names no resources server: add one under `resources_servers`.")
 
 
-def agent_instance() -> str:
-    """The name of the agent's instance in the config: what `+agent_name=` and `--agent` take."""
-    for instance, kinds in load_config().items():
-        if "responses_api_agents" in kinds:
-            return instance
-    raise ProjectError(f"{_shown(config_path())} names no agent: add one under `responses_api_agents`.")
-
-
 def datasets() -> list[dict[str, Any]]:
     """The config's datasets (`name`, `type`, `jsonl_fpath`, ...), with paths relative to `ROOT`."""
     return [

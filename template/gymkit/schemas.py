@@ -18,7 +18,12 @@ def tool_schemas(app: FastAPI) -> list[dict[str, Any]]:
     Name, description and parameters come from the route, the docstring and the request model. `strict` is set where
     OpenAI's strict mode takes the whole schema: every argument required, none other admitted, in nested objects too.
     """
-    return [_schema(route) for route in app.routes if isinstance(route, ToolRoute) and route.is_tool]
+    return [_schema(route) for route in tool_routes(app)]
+
+
+def tool_routes(app: FastAPI) -> list[ToolRoute]:
+    """The routes of an application that are tools, in the order in which they were registered."""
+    return [route for route in app.routes if isinstance(route, ToolRoute) and route.is_tool]
 
 
 def _schema(route: ToolRoute) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from gymkit.config import EnvironmentConfig
 from gymkit.grading import EnvironmentFailed, Verdict
 from gymkit.middleware import COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
 from gymkit.rows import Row, expected_output
-from gymkit.schemas import tool_schemas
+from gymkit.schemas import tool_routes, tool_schemas
 from gymkit.sessions import Session, SessionClosed, SessionStore
 from gymkit.tools import ToolFailed, ToolRoute
 
@@ -57,6 +57,9 @@ NO_RESPONSE = {
     "tools": [],
 }
 """The response of a policy that has not been asked for one."""
+
+
+STILL_RUNNING = "A tool call of this session was still running."
 
 
 class TookTooLong(Exception):
@@ -130,7 +133,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     @property
     def has_tools(self) -> bool:
         """Whether there is a tool to call."""
-        return bool(tool_schemas(self._app or self.setup_webserver()))
+        return bool(tool_routes(self._app or self.setup_webserver()))
 
     @property
     def grades_text(self) -> bool:
@@ -304,7 +307,6 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
         The request has to carry the whole row that the session was seeded with, which a model does not know: any other
         gets a masked answer, and changes nothing. The first verdict is final, and is given again when asked for again.
-        docs/architecture.md of the template has all states and requests in a table.
         """
         body = await _json_object(request)
         verdict = await self._verdict(request, body)
@@ -362,11 +364,8 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     async def _final_verdict(self, session: Session, body: Row) -> Verdict:
         """Grade an open or frozen session for a request that carries its whole row, and end it."""
         response = _response(body)
-        try:
-            async with asyncio.timeout(self.config.tool_seconds):
-                await session.lock.acquire()
-        except TimeoutError:
-            verdict = self._lowest("verifier_error", "A tool call of this session was still running.")
+        if not await self._locked(session):
+            verdict = self._lowest("verifier_error", STILL_RUNNING)
             await self._sessions.close(session.id, "It was verified.", verdict, verified=True)
             return verdict
         try:
@@ -392,11 +391,8 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         """The verdict on a session that ends before it is asked for; None where the grade needs the response."""
         if self.grades_text:
             return None
-        try:
-            async with asyncio.timeout(self.config.tool_seconds):
-                await session.lock.acquire()
-        except TimeoutError:
-            return self._lowest("verifier_error", "A tool call of this session was still running.")
+        if not await self._locked(session):
+            return self._lowest("verifier_error", STILL_RUNNING)
         try:
             if session.ended:
                 return None
@@ -404,6 +400,15 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             return (await self._graded_session(session, session.row, _response(nothing)))[0]
         finally:
             session.lock.release()
+
+    async def _locked(self, session: Session) -> bool:
+        """Take a session's lock; False where a tool call holds it for longer than a call may take."""
+        try:
+            async with asyncio.timeout(self.config.tool_seconds):
+                await session.lock.acquire()
+        except TimeoutError:
+            return False
+        return True
 
     async def _graded_session(
         self, session: Session, row: Row, response: Response
@@ -564,7 +569,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         assert isinstance(error, StarletteHTTPException)
         text = str(error.detail)
         if error.status_code == 404 and request.method == "POST":
-            names = ", ".join(tool["name"] for tool in tool_schemas(request.app))
+            names = ", ".join(route.path[1:] for route in tool_routes(request.app))
             text = f"there is no tool {request.url.path[1:100]!r}. "
             text += f"The tools are: {names}." if names else "This environment has no tools."
         return HTTPResponse(error_body(text), error.status_code, error.headers, "application/json")

@@ -10,10 +10,9 @@ import pytest
 import requests
 
 from gymkit.cli import load_player, load_server_class
-from gymkit.episodes import verify_request
+from gymkit.episodes import transcript, verify_request
 from gymkit.errors import CommandError
 from gymkit.items import Item
-from gymkit.pictures import take_apart
 from gymkit.rows import Row
 
 try:
@@ -86,19 +85,11 @@ def verify_body(row: Row, output: list[Item] | None = None) -> Row:
 
 def play_row(client: Client, row: Row) -> list[Item]:
     """Play a row with policy.py after `seed`, without asking for the verdict; the transcript's items."""
-    policy = PLAYER.policy(row)
-    items: list[Item] = []
-    for _ in range(MAX_TURNS):
-        output = policy.next_items(items)
-        items += output
-        calls = [item for item in output if item["type"] == "function_call"]
-        for call in calls:
-            body = client.post(f"/{call['name']}", json=json.loads(call["arguments"])).text
-            answer = take_apart(body)
-            items.append({"type": "function_call_output", "call_id": call["call_id"], "output": answer.output})
-        if not calls:
-            break
-    return items
+
+    def call(made: Item) -> str:
+        return client.post(f"/{made['name']}", json=json.loads(made["arguments"])).text
+
+    return transcript(PLAYER.policy(row), call, MAX_TURNS)
 
 
 def played(client: Client, row: Row) -> Row:
