@@ -20,7 +20,6 @@ on_one_line = pytest.mark.parametrize("environment", LINES if FULL else LINES[-1
 
 
 # A virtual environment takes a while. That of the newest line is made in test_readme.py.
-@pytest.mark.xdist_group("container")  # Not beside those on port 11000, where rollout.py looks for an environment.
 @pytest.mark.parametrize("line", LINES if FULL else LINES[:1])
 def test_the_hook_leaves_an_environment_that_runs(template: Template, tmp_path: Path, line: str) -> None:
     environment = generate(template, tmp_path / "my_env", line, interpreter_for(line))

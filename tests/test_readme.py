@@ -38,7 +38,6 @@ def fresh_machine(template: Template, tmp_path: Path) -> dict[str, str]:
     return {"HOME": str(home), "PATH": os.pathsep.join(path), "UV_CACHE_DIR": cache, **github}
 
 
-@pytest.mark.xdist_group("container")  # Not beside those on port 11000, where rollout.py looks for an environment.
 def test_the_first_command_leaves_an_environment_whose_player_wins(
     fresh_machine: dict[str, str], tmp_path: Path
 ) -> None:
