@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import json
+import os
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -15,6 +16,18 @@ from gymkit.tools import ToolRequest, ToolResponse
 
 FLOOD = 3_000_000
 """Characters of a huge answer."""
+
+
+if "SOAK_CLOCK" in os.environ:
+    # The wall clock of Python code, stepped by how far the file's own time is from a day in 2001. libfaketime would step
+    # that of the interpreter too, whose threads then wait far too long for each other.
+    clock, real_time, real_time_ns = os.environ["SOAK_CLOCK"], time.time, time.time_ns
+
+    def step() -> int:
+        return int(os.stat(clock).st_mtime) - 1_000_000_000
+
+    time.time = lambda: real_time() + step()
+    time.time_ns = lambda: real_time_ns() + step() * 1_000_000_000
 
 
 class SecondsRequest(ToolRequest):
@@ -69,8 +82,7 @@ class FaultyTools(Server):
 
     def hang_in_thread(self, body: SecondsRequest, request: Request) -> ToolResponse:
         """Wait, and nobody can end it."""
-        # Not time.sleep(), which libfaketime's clock breaks ("Invalid argument").
-        threading.Event().wait(body.seconds)
+        time.sleep(body.seconds)
         return ToolResponse(output=self._token(request))
 
     async def fail(self, request: Request) -> ToolResponse:

@@ -4,9 +4,9 @@
 
 ENVIRONMENT is a generated folder with its .venv; a copy of it is served, with tools in it that hang, raise and flood.
 Its own policy.py plays, and in some episodes tries to steer its grade. The server is stopped by SIGTERM and SIGKILL and
-started anew in the middle; its log lies on a disk that is full or fills up; its wall clock is stepped (by libfaketime,
-Debian's package of that name). Prints how the episodes of each kind ended, and a list of checks. Exits with 1 where one
-fails. About five minutes on two cores; `--quick` takes one.
+started anew in the middle; its log lies on a disk that is full or fills up; its wall clock is stepped. Prints how the
+episodes of each kind ended, and a list of checks. Exits with 1 where one fails. About five minutes on two cores;
+`--quick` takes one.
 """
 
 import argparse
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,10 @@ from http_agent import Agent, ConnectionBroke, verify_body
 from served import copied, descendants, free_port
 from soak_episodes import LOST, MASKED, RIGHT, WRONG, Book, Episode, Kind, Plan, Wrong, plain, schedule
 
-LIBFAKETIME = sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
-CLOCK_STEPS = ("+2d", "-3d", "+1h", "-1h", "+0", "+400d")
+HOUR, DAY = 3600, 86400
+EPOCH = 1_000_000_000
+"""The modification time of the file that stands for the server's clock, where that is right (faulty_tools.py)."""
+CLOCK_STEPS = (2 * DAY, -3 * DAY, HOUR, -HOUR, 0, 400 * DAY)
 LOG_FILE, LOG_FULL, LOG_FILLS = "to a file", "disk full", "disk fills up"
 EXIT_SECONDS = 15
 KEEP_ALIVE_SECONDS = 30
@@ -91,8 +93,9 @@ class Soak:
         copied(environment, self.copy, max_sessions=options.concurrency * 8, **settings)
         add_faulty_tools(self.copy)
         self.clock = scratch / "clock"
+        self.clock.touch()
         self.book = Book()
-        self.lives = [replace(life, steps_clock=False) for life in LIVES] if options.no_clock_steps else list(LIVES)
+        self.lives = LIVES
         self.life = -1
         self.up = asyncio.Event()
         self.process: Process | None = None
@@ -112,13 +115,8 @@ class Soak:
         if life.keeps_secret:
             environ["ENV_SESSION_SECRET"] = "the same after a restart"
         if life.steps_clock:
-            self.clock.write_text("+0")
-            environ |= {
-                "LD_PRELOAD": str(LIBFAKETIME[0]),
-                "FAKETIME_TIMESTAMP_FILE": str(self.clock),
-                "FAKETIME_NO_CACHE": "1",
-                "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            }
+            self.set_clock(0)
+            environ["SOAK_CLOCK"] = str(self.clock)
         log = Path("/dev/full") if life.log == LOG_FULL else self.scratch / f"log{self.life + 1}"
         with log.open("wb") as output:
             popen = subprocess.Popen(
@@ -171,11 +169,15 @@ class Soak:
             await asyncio.sleep(0.1)
         self.leftovers |= left
 
+    def set_clock(self, step: int) -> None:
+        """Set the server's wall clock so many seconds before or after the real one."""
+        os.utime(self.clock, (EPOCH + step, EPOCH + step))
+
     async def step_clock(self) -> None:
         """Step the server's wall clock, once in a while."""
         while True:
             for step in CLOCK_STEPS:
-                self.clock.write_text(step)
+                self.set_clock(step)
                 await asyncio.sleep(1.5)
 
     def fill_disk(self, process: Process) -> None:
@@ -422,8 +424,7 @@ class Soak:
             f"every server ended when it was told to {self.exits or ''}": not self.exits,
             f"memory {grown:+.1%} from half of the last server's episodes to their end": grown <= 0.1,
         }
-        if not options.no_clock_steps:
-            checks[f"the wall clock was stepped by {steps / 86400:.0f} days"] = steps > 86400
+        checks[f"the wall clock was stepped by {steps / DAY:.0f} days"] = steps > DAY
         print()
         for name, holds in checks.items():
             print(f"{'pass' if holds else 'FAIL'}  {name}")
@@ -462,14 +463,9 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=24, help="so many different tasks")
     parser.add_argument("--tool-seconds", type=float, default=1, help="time limit of a tool")
     parser.add_argument("--idle-seconds", type=float, default=10, help="idle time limit of a session")
-    parser.add_argument("--no-clock-steps", action="store_true", help="go without libfaketime")
-    parser.add_argument("--clock-steps-if-possible", action="store_true", help="go without libfaketime where it is not")
     options = parser.parse_args()
     if options.quick:
         options.episodes = 1000
-    options.no_clock_steps |= options.clock_steps_if_possible and not LIBFAKETIME
-    if not LIBFAKETIME and not options.no_clock_steps:
-        sys.exit("The clock is stepped by libfaketime (`apt install libfaketime`); --no-clock-steps goes without.")
     with tempfile.TemporaryDirectory(prefix="soak-") as scratch:
         soak = Soak(options.environment, Path(scratch), options)
         try:
