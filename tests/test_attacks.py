@@ -1,7 +1,7 @@
 """A policy cannot steer its own grade: a model that tries to (standins/attacking_model.py), through NeMo Gym's agents.
 
 Every episode must come back with the reward that its play deserves, and none masked. What each request does in each
-state of a session is tested in the environment's own tests/test_control_calls.py.
+state of a session is tested in the environment's own tests/test_states.py and tests/test_control_calls.py.
 """
 
 import json
