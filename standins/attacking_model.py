@@ -134,7 +134,7 @@ def script(plan: str, row: Row, tools: list[str]) -> Generator[Call, str, None]:
     moves: Generator[Any, Any, None] = winning(row, tools)
     if not ends:
         yield from made(calls)
-    reply = None
+    reply: Any = None
     while True:
         try:
             reply = yield moves.send(reply)

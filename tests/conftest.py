@@ -43,7 +43,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def place(item: pytest.Item) -> int:
-    if item.get_closest_marker("alone"):
+    group = item.get_closest_marker("xdist_group")
+    if item.get_closest_marker("alone") and group and group.args == ("alone",):
         return -1
     name = item.path.stem.removeprefix("test_")
     return LONGEST_FIRST.index(name) if name in LONGEST_FIRST else len(LONGEST_FIRST)

@@ -102,9 +102,7 @@ def test_an_agent_of_the_environments_own(environment: Environment, venv_of_serv
     assert "cannot be begun anew" not in outputs
 
 
-pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)
-
-
+@pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)
 def test_by_gym_eval_run(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
     """With typed seeds, and a close after the verdict."""
     with attacked(environment, tmp_path, PLANS) as (copy, url):

@@ -19,6 +19,9 @@ pytestmark = [
     pytest.mark.xdist_group("container"),
 ]
 
+ON_PORT_11000 = pytest.mark.alone
+"""There rollout.py looks for a running environment, in the tests of others too."""
+
 
 @pytest.fixture(scope="module")
 def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
@@ -66,6 +69,7 @@ def test_it_is_small_and_holds_nothing_that_it_does_not_need(buildah: Buildah, c
     assert "KEY" not in environment and "TOKEN" not in environment and "SECRET" not in environment
 
 
+@ON_PORT_11000
 def test_it_runs_as_uid_1000_with_a_health_check(container: Container) -> None:
     assert container.run("id", "-u") == "1000"
     assert container.settings["User"] == "1000"
@@ -78,7 +82,14 @@ def test_it_runs_as_uid_1000_with_a_health_check(container: Container) -> None:
     assert refused.returncode != 0
 
 
-@pytest.mark.parametrize(("port", "env"), [(11000, {}), (7860, {"SPACE_ID": "ada/my-env"}), (8123, {"PORT": "8123"})])
+@pytest.mark.parametrize(
+    ("port", "env"),
+    [
+        pytest.param(11000, {}, marks=ON_PORT_11000),
+        (7860, {"SPACE_ID": "ada/my-env"}),
+        (8123, {"PORT": "8123"}),
+    ],
+)
 def test_it_passes_check(environment: Environment, container: Container, port: int, env: dict[str, str]) -> None:
     with container.serving(port, ENV_API_KEY="sesame", **env) as seconds:
         print(f"first 200 after {seconds:.1f} s")
@@ -94,6 +105,7 @@ def test_on_a_space_a_single_caller_is_limited(container: Container) -> None:
         assert requests.get("http://127.0.0.1:7860/health", timeout=10).status_code == 200
 
 
+@ON_PORT_11000
 def test_listening_on_loopback_alone_is_said(container: Container, buildah: Buildah) -> None:
     with container.serving(11000, ENV_HOST="127.0.0.1"):
         pass

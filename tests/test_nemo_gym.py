@@ -150,7 +150,8 @@ def test_the_catalog_lists_validates_tests_and_publishes_it(environment: Environ
     listed = json.loads(gym("list", "environments", "--json"))
     assert [entry["domain"] for entry in listed if entry["name"] == "my_env"] == ["games"]
     assert "✓" in gym("env", "validate", "my_env")
-    assert "7 cases passed" in gym("env", "test", "my_env")
+    cases = len((environment.path / "tests" / "verifier_cases.jsonl").read_text().splitlines())
+    assert f"{cases} cases passed" in gym("env", "test", "my_env")
     assert "Publication checks passed" in gym("env", "publish", "my_env")
 
 

@@ -122,11 +122,8 @@ def check_answers(environment: Environment, output: Path, split: str) -> None:
     assert {result["reward"] for result in results} == {0.0, 1.0}
 
 
-@pytest.mark.parametrize(
-    "environment",
-    [pytest.param(line, marks=pytest.mark.xdist_group(f"user quiz {line}")) for line in LINES],
-    indirect=True,
-)
+@pytest.mark.xdist_group("ray")  # One cluster at a time: each takes what the machine has.
+@pytest.mark.parametrize("environment", LINES, indirect=True)
 def test_a_grader_of_the_final_message_gets_its_rewards_through_nemo_gym(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:

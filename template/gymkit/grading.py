@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The verdict on an episode."""
+"""The verdict on an episode. What is graded and what is masked, `gymkit.server` decides (`verify`)."""
 
 import math
 from collections.abc import Mapping

@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Data rows: what a row is, its expected output, and the rows in data/."""
+"""Data rows: what a row is, its expected output, and the rows in data/. `gymkit.data` makes them from tasks."""
 
 import json
 from collections.abc import Mapping

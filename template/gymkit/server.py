@@ -31,7 +31,7 @@ from gymkit.answers import Response
 from gymkit.bodies import BadBody, error_body, json_body, read_object
 from gymkit.config import EnvironmentConfig
 from gymkit.grading import EnvironmentFailed, Verdict
-from gymkit.middleware import COOKIE, SESSION, GymMiddleware, use_session
+from gymkit.middleware import COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
 from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_schemas
 from gymkit.sessions import Session, SessionClosed, SessionStore
@@ -85,7 +85,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
     _app: FastAPI | None = PrivateAttr(default=None)
     _sessions: SessionStore = PrivateAttr()
-    _threads: ThreadPoolExecutor = PrivateAttr()
+    _tool_threads: ThreadPoolExecutor = PrivateAttr()
+    # Apart from those: tools that hang must keep no episode from beginning or being graded.
+    _episode_threads: ThreadPoolExecutor = PrivateAttr()
 
     # --------------------------------------------------------------------- what an environment defines or overrides
 
@@ -190,15 +192,16 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
     @property
     def threads(self) -> ThreadPoolExecutor:
-        """Where plain functions run: tools, `new_episode`, `grade`, `end_episode`."""
-        return self._threads
+        """Where tools run that are plain functions."""
+        return self._tool_threads
 
     # ------------------------------------------------------------------------------------------------- endpoints
 
     def setup_webserver(self) -> FastAPI:
         if self.runs_code:
             refuse_strangers(self.config.host)
-        self._threads = ThreadPoolExecutor(self.config.threads, thread_name_prefix="environment")
+        self._tool_threads = ThreadPoolExecutor(self.config.threads, thread_name_prefix="tool")
+        self._episode_threads = ThreadPoolExecutor(self.config.threads, thread_name_prefix="episode")
         self._sessions = SessionStore(
             cookie_name=self.get_session_middleware_key(),
             secret=os.environ.get("ENV_SESSION_SECRET", "").encode() or secrets.token_bytes(32),
@@ -229,7 +232,8 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             reaper.cancel()
             await self._sessions.close_all("The server stopped.")
             await self.on_stop()
-            self._threads.shutdown(wait=False, cancel_futures=True)
+            for threads in (self._tool_threads, self._episode_threads):
+                threads.shutdown(wait=False, cancel_futures=True)
 
         app.router.lifespan_context = lifespan
         # Routes from here on, those of server.py, are tools.
@@ -451,7 +455,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
                 work.cancel()
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        result = await asyncio.get_running_loop().run_in_executor(self._threads, function, *arguments)
+        result = await asyncio.get_running_loop().run_in_executor(self._episode_threads, function, *arguments)
         return await result if inspect.isawaitable(result) else result
 
     async def _begin_episode(self, row: Row) -> Any:
@@ -465,7 +469,8 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         except TookTooLong as error:
             error.work.add_done_callback(self._end_late_episode)
             log.error("%s", error)
-            raise HTTPException(503, f"the environment could not begin an episode: {error}") from None
+            retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
+            raise HTTPException(503, f"the environment could not begin an episode: {error}", retry) from None
 
     def _end_late_episode(self, work: "asyncio.Future[Any]") -> None:
         if not work.cancelled() and work.exception() is None:

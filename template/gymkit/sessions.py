@@ -17,12 +17,20 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from itsdangerous import BadSignature, Signer
+from pydantic import BaseModel, Field
 
 from gymkit.grading import EnvironmentFailed, Verdict
 from gymkit.rows import Row
 
 NOT_OF_THE_ROW = frozenset({"responses_create_params", "response"})
 """What a request for a verdict has besides the row's own keys."""
+
+
+class SessionSettings(BaseModel):
+    """Limits of the sessions; an environment's own defaults stand in its config class in server.py."""
+
+    max_sessions: int = Field(default=10_000, gt=0, description="Open sessions beyond which a seed gets 503.")
+    idle_seconds: float = Field(default=3600, gt=0, description="A session unused for so long is ended.")
 
 
 class SessionsFull(Exception):

@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 
 from fastapi import Request
 from fastapi.routing import APIRoute
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 from starlette.responses import Response
 from starlette.types import Receive
@@ -24,6 +24,21 @@ RESERVED_PATHS = frozenset({"/seed_session", "/verify", "/close_session", "/aggr
 """NeMo Gym's own endpoints: a POST to one of them is no tool call."""
 
 CUT_MARK = "\n[... {left_out:,} characters left out ...]\n"
+
+
+class ToolSettings(BaseModel):
+    """Limits of the tools."""
+
+    tool_seconds: float = Field(
+        default=60, gt=0, description="Time limit of a tool call, of `new_episode()`, and of `grade()`."
+    )
+    threads: int = Field(
+        default=64,
+        gt=0,
+        description="Tools that are plain functions, running at once; and as many of `grade()` and such beside them.",
+    )
+    max_arguments_bytes: int = Field(default=1_000_000, gt=0, description="Size limit of a tool's arguments.")
+    max_output_characters: int = Field(default=100_000, gt=0, description="A longer tool output has its middle cut.")
 
 
 class ToolRequest(BaseModel):

@@ -191,12 +191,12 @@ def test_a_stored_transcript_is_masked_unless_the_config_says_otherwise(live: Li
     client = live.client()
     client.seed(rows[0])
     items = play_row(client, rows[0])
-    reward = client.verdict(rows[0], items)["reward"]
-    verdict = live.client().verdict(rows[0], items)
+    graded = client.verdict(rows[0], items)
+    stored = live.client().verdict(rows[0], items)
     if live.server.config.grade_transcripts:
-        assert verdict["mask_sample"] or verdict["reward"] == reward
+        assert stored["mask_sample"] or stored["reward"] == graded["reward"]
     else:
-        assert (verdict["reward"], verdict["failure_kind"]) == (0.0, "session_lost")
+        assert (stored["reward"], stored["mask_sample"], stored["failure_kind"]) == (0.0, True, "session_lost")
 
 
 # ------------------------------------------------------------------------------------------------- schemas and data

@@ -225,6 +225,22 @@ def test_what_blocks_holds_up_nobody(probe: LiveServer, what: str) -> None:
     assert longest < seconds / 2
 
 
+def test_tools_that_hang_keep_no_episode_from_beginning_or_being_graded(serve: Serve) -> None:
+    live = serve(ProbeServer, threads=2, tool_seconds=1)
+    hanging = [live.client() for _ in range(4)]
+    for client in hanging:
+        client.seed(ROW)
+    with ThreadPoolExecutor(4) as pool:
+        calls = [pool.submit(client.tool, "block", seconds=1.5) for client in hanging]
+        time.sleep(0.2)
+        client = live.client()
+        started = time.monotonic()
+        client.seed(ROW)
+        assert client.verdict(ROW)["reward"] == 1.0
+        assert time.monotonic() - started < 0.7
+        assert all("took more than 1 seconds" in call.result() for call in calls)
+
+
 # -------------------------------------------------------------------------------------------------------- time limits
 
 

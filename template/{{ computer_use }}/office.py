@@ -51,7 +51,12 @@ class OfficeTask:
 
     def fulfilled(self, saved: bytes | None, answer: str) -> bool:
         """Whether the saved state (None: nobody has opened the application) and the answer are what the task wants."""
-        state = self.initial if saved is None else json.loads(saved)
+        try:
+            state = self.initial if saved is None else json.loads(saved)
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(state, dict):
+            return False
         if not self._view_matters:
             # How a table is sorted does not matter, unless the task says so.
             state = state | {"view": self.wanted["view"]}

@@ -33,6 +33,8 @@ class Office:
         self.own_frames = own_frames
         self.state: State = json.loads(STATE.read_text(encoding="utf-8"))
         self.root = tk.Tk(className="Office")
+        # Tk would let any program on the display run code in this one. (Without the command, it is not registered.)
+        self.root.tk.call("rename", "send", "")
         self.root.title("Office")
         self.root.geometry(f"{layout.SCREEN[0]}x{layout.SCREEN[1] - layout.TITLE_HEIGHT}+0+0")
         self.root.configure(background=BACKGROUND)

@@ -13,6 +13,9 @@ from typing import Any
 MAX_ANSWER = 200
 """Characters of an answer. A longer one is never right."""
 
+MAX_CONTENT = 100_000
+"""Bytes that a result file may have besides ten times those that it should: one that is much larger is never right."""
+
 NUMBER = re.compile(r"[+-]?(\d+|\d{1,3}(,\d{3})+)(\.\d+)?([eE][+-]?\d{1,3})?", re.ASCII)
 TOLERANCE = 0.005 + 1e-9
 """Answers are asked for with two decimals."""
@@ -94,11 +97,17 @@ def same_answer(given: str, expected: float | str) -> bool:
 
 def close(given: float, expected: float) -> bool:
     """Whether two numbers are the same but for rounding. NaN and infinity are never the same as a number."""
-    return math.isfinite(given) and abs(given - expected) <= max(TOLERANCE, 1e-9 * abs(expected))
+    try:
+        difference = abs(float(given) - expected)  # An integer may be larger than any float.
+    except OverflowError:
+        return False
+    return math.isfinite(difference) and difference <= max(TOLERANCE, 1e-9 * abs(expected))
 
 
 def same_content(name: str, given: bytes, expected: str) -> bool:
     """Whether a CSV or JSON file has the same content as another; numbers may differ by rounding."""
+    if len(given) > MAX_CONTENT + 10 * len(expected):
+        return False
     try:
         text = given.decode("utf-8-sig")
         if name.endswith(".json"):

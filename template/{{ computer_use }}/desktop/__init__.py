@@ -16,7 +16,14 @@ Button = Literal["left", "middle", "right"]
 
 
 class DesktopLost(Exception):
-    """The desktop could not be started, or is gone; the message says why, without secrets."""
+    """The desktop could not be started, or does not work any more; the message says why, without secrets.
+
+    What is done on a desktop can bring it about that it does not work any more.
+    """
+
+
+class ProviderLost(DesktopLost):
+    """What desktops run on has gone: nothing that can be brought about on a desktop."""
 
 
 class Desktop(Protocol):
@@ -67,11 +74,11 @@ class Desktop(Protocol):
         ...
 
     async def read_file(self, name: str) -> bytes:
-        """A file of the application's folder. `FileNotFoundError` where there is none."""
+        """A file of the application's folder. `FileNotFoundError` where there is none that can be read."""
         ...
 
     async def app_alive(self) -> bool:
-        """Whether the application runs. False: it was closed. `DesktopLost`: it crashed, or was killed."""
+        """Whether the application runs. False: it was closed, or has ended otherwise."""
         ...
 
     async def close(self) -> None:

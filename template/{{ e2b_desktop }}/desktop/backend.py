@@ -69,6 +69,9 @@ class DesktopSettings(BaseModel):
     screen_width: int = Field(default=1024, ge=320, le=4096, description="Width of the screen in pixels.")
     screen_height: int = Field(default=768, ge=240, le=4096, description="Height of the screen in pixels.")
     e2b_template: str = Field(default="", description="The template of a desktop; empty: E2B's own desktop.")
+    unconfined_commands: bool = Field(
+        default=False, description="Run commands: nothing keeps them from what the application has saved."
+    )
     internet: bool = Field(default=True, description="Whether a desktop can reach the internet.")
     lifetime_seconds: int = Field(
         default=300, ge=30, description="E2B ends a desktop that this server has not renewed for so long."
@@ -207,6 +210,8 @@ class E2BDesktop:
         return await self._machine.call(run)
 
     async def run_command(self, command: str, *, seconds: float) -> tuple[int | None, str]:
+        if not self.settings.unconfined_commands:
+            return 126, "Commands cannot be run on this desktop: nothing confines them (unconfined_commands)."
         if "\0" in command:
             return 2, "A command cannot hold a null byte."
         script = COMMAND.format(seconds=seconds, command=shlex.quote(command), half=MAX_COMMAND_OUTPUT // 2)
@@ -247,10 +252,9 @@ class E2BDesktop:
         listed = (await self._run(WINDOWS)).partition("#")[2]
         return {each.strip() for each in listed.split(",") if each.strip()}
 
-    async def _app_exit(self) -> int | None:
-        """The application's exit code, None while it runs."""
-        text = (await self._shell("cat ~/.app-exit 2>/dev/null")).stdout.strip()
-        return int(text) if text else None
+    async def _app_exit(self) -> str | None:
+        """What the file for the application's exit code holds; None while the application runs."""
+        return (await self._shell("cat ~/.app-exit 2>/dev/null")).stdout.strip() or None
 
     def _write(self, path: str, data: bytes) -> None:
         self._remote.files.write(path, data)
@@ -268,9 +272,4 @@ class E2BDesktop:
         return bytes(data[:MAX_FILE_BYTES])
 
     async def app_alive(self) -> bool:
-        code = await self._app_exit()
-        if code is None or not self._opened:
-            return self._opened
-        if code != 0:
-            raise DesktopLost(f"The application has ended by itself (exit code {code}).")
-        return False
+        return self._opened and await self._app_exit() is None

@@ -4,12 +4,14 @@
 import asyncio
 import contextlib
 import logging
+import math
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import TYPE_CHECKING
 
-from desktop import DesktopLost
+from desktop import DesktopLost, ProviderLost
 
 if TYPE_CHECKING:
     from e2b_desktop import Sandbox
@@ -18,6 +20,8 @@ log = logging.getLogger("gymkit")
 
 THREADS = 4
 """A call whose caller was cancelled keeps its thread until it returns: the next one must not wait for it."""
+SERVICE_SECONDS = 10
+"""E2B's service is asked for so long whether it is there."""
 
 
 class Machine:
@@ -38,11 +42,14 @@ class Machine:
         self._renewal: asyncio.Task[None] | None = None
         self._remote: Sandbox | None = None
         self._closing: asyncio.Task[None] | None = None
+        self._renewed = 0.0
+        """When it was renewed; infinity where it has ended before its time was up, which is not this server's doing."""
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="desktop")
 
     async def start(self) -> None:
         if not os.environ.get("E2B_API_KEY"):
             raise DesktopLost("The server has no E2B_API_KEY.")
+        self._renewed = monotonic()
         self._creation = asyncio.get_running_loop().run_in_executor(self._threads, self._create)
         try:
             # The caller may be cancelled: `close` then ends what is being created.
@@ -63,10 +70,16 @@ class Machine:
             await asyncio.sleep(self._lifetime / 3)
             try:
                 await asyncio.to_thread(remote.set_timeout, self._lifetime)
+                self._renewed = monotonic()
             except NotFoundException:
+                if not self._was_not_renewed():
+                    self._renewed = math.inf
                 return  # The next call says so.
             except Exception as error:
                 log.warning("A desktop at E2B could not be renewed: %s", reason(error))
+
+    def _was_not_renewed(self) -> bool:
+        return monotonic() - self._renewed > self._lifetime
 
     async def close(self) -> None:
         """End it. A second call changes nothing; it never raises."""
@@ -108,7 +121,8 @@ class Machine:
 
         Raises:
             FileNotFoundError: the machine has no such file.
-            DesktopLost: anything else that went wrong.
+            ProviderLost: E2B's service does not answer, or the machine could not be renewed in time.
+            DesktopLost: anything else that went wrong. A program on the machine can end it, or keep it from answering.
         """
         from e2b_desktop import CommandExitException, FileNotFoundException
 
@@ -123,7 +137,23 @@ class Machine:
         except CommandExitException as error:
             raise DesktopLost(f"The display is gone: {' '.join(error.stderr.split())[:300]}") from None
         except Exception as error:
-            raise DesktopLost(f"No desktop can be had at E2B: {reason(error)}") from None
+            text = f"No desktop can be had at E2B: {reason(error)}"
+            if self._was_not_renewed() or await asyncio.to_thread(service_fails):
+                raise ProviderLost(text) from None
+            raise DesktopLost(text) from None
+
+
+def service_fails() -> bool:
+    """Whether E2B's service itself cannot be used, whatever has become of a single machine. It blocks."""
+    from e2b_desktop import RateLimitException, Sandbox
+
+    try:
+        Sandbox.list(limit=1, request_timeout=SERVICE_SECONDS).next_items()
+    except RateLimitException:
+        return False
+    except Exception:
+        return True
+    return False
 
 
 def reason(error: BaseException) -> str:

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import play_row
 from standins.e2b import ID_VARIABLE, SERVICE_VARIABLE, Service, marked, serve
 
-from desktop import DesktopLost
+from desktop import DesktopLost, ProviderLost
 from desktop.backend import DesktopSettings, E2BDesktop, check
+from gymkit.rows import Row
 
 # Draws each click and writes down what it is told, as an application that saves does.
 APP = b"""
@@ -59,7 +61,7 @@ def on_desktop(work: Work) -> Any:
     """What `work` returns, given a started desktop that is closed afterwards."""
 
     async def run() -> Any:
-        desktop = E2BDesktop(DesktopSettings(screen_width=640, screen_height=480))
+        desktop = E2BDesktop(DesktopSettings(screen_width=640, screen_height=480, unconfined_commands=True))
         await desktop.start()
         try:
             return await work(desktop)
@@ -69,13 +71,13 @@ def on_desktop(work: Work) -> Any:
     return asyncio.run(run())
 
 
-async def fails_with(reason: str, call: Callable[[], Awaitable[Any]], seconds: float = 10) -> None:
-    """Make a call until it raises `DesktopLost`, for this reason."""
+async def until_it_fails(call: Callable[[], Awaitable[Any]], seconds: float = 10) -> None:
+    """Make a call until it fails."""
     end = time.monotonic() + seconds
-    with pytest.raises(DesktopLost, match=reason):
-        while time.monotonic() < end:
-            await call()
-            await asyncio.sleep(0.05)
+    while time.monotonic() < end:
+        if not await call():
+            return
+        await asyncio.sleep(0.05)
 
 
 def command_lines(service: Service) -> list[list[str]]:
@@ -199,18 +201,23 @@ def test_each_desktop_has_its_own_display(service: Service) -> None:
     on_desktop(work)
 
 
-@pytest.mark.parametrize(
-    ("victim", "reason"), [("app.py", "ended by itself"), ("-retro", "is gone|ended by itself")], ids=["app", "display"]
-)
-def test_what_crashes_is_lost(service: Service, victim: str, reason: str) -> None:
+@pytest.mark.parametrize(("victim", "reason"), [("app.py", ""), ("-retro", "is gone")], ids=["app", "display"])
+def test_what_crashes_is_noticed(service: Service, victim: str, reason: str) -> None:
     async def work(desktop: E2BDesktop) -> None:
         await desktop.open_app(COMMAND, FILES)
         (number,) = service.running()
         for process in marked(ID_VARIABLE, number):
-            command = Path(f"/proc/{process}/cmdline").read_text().split("\0")
-            if victim in command:
-                os.kill(process, signal.SIGKILL)
-        await fails_with(reason, desktop.app_alive if victim == "app.py" else desktop.screenshot)
+            with contextlib.suppress(OSError):  # It has ended meanwhile.
+                if victim in Path(f"/proc/{process}/cmdline").read_text().split("\0"):
+                    os.kill(process, signal.SIGKILL)
+        if victim == "app.py":
+            await until_it_fails(desktop.app_alive)
+            await desktop.open_app(COMMAND, {})  # again
+            assert await desktop.app_alive()
+            return
+        with pytest.raises(DesktopLost, match=reason) as lost:
+            await until_it_fails(desktop.screenshot)
+        assert not isinstance(lost.value, ProviderLost)
 
     on_desktop(work)
 
@@ -254,11 +261,57 @@ def test_a_desktop_that_dies_is_lost(service: Service) -> None:
         while ["sleep", "60", ""] not in command_lines(service):
             await asyncio.sleep(0.02)
         await asyncio.to_thread(service.kill, number)
-        for lost in (calling, desktop.screenshot(), desktop.cursor(), desktop.run_command("true", seconds=5)):
-            with pytest.raises(DesktopLost):
-                await lost
+        for call in (calling, desktop.screenshot(), desktop.cursor(), desktop.run_command("true", seconds=5)):
+            with pytest.raises(DesktopLost) as lost:
+                await call
+            assert not isinstance(lost.value, ProviderLost)  # It may be its own doing.
 
     on_desktop(work)
+
+
+def test_a_service_that_has_gone_is_a_lost_provider(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(desktop: E2BDesktop) -> None:
+        monkeypatch.setenv("E2B_API_URL", "http://127.0.0.1:9")
+        await asyncio.to_thread(service.kill, *service.running())
+        with pytest.raises(ProviderLost):
+            await desktop.screenshot()
+
+    on_desktop(work)
+
+
+def test_commands_are_refused_unless_the_settings_allow_them(service: Service) -> None:
+    """They could change what the application has saved."""
+
+    async def work(desktop: E2BDesktop) -> None:
+        desktop.settings = DesktopSettings()
+        code, output = await desktop.run_command("echo no >app/state.json", seconds=5)
+        assert (code, "unconfined_commands" in output) == (126, True)
+
+    on_desktop(work)
+
+
+@pytest.mark.parametrize(
+    ("ends", "reward"),
+    [("machine", 0.0), ("service", None), ("rm ~/app/state.json", 0.0), ("pkill -KILL -f office_app.py", 1.0)],
+)
+def test_what_an_agent_ends_voids_nothing(
+    service: Service, serve: Any, rows: list[Row], monkeypatch: pytest.MonkeyPatch, ends: str, reward: float | None
+) -> None:
+    """What has been saved is graded, where it can still be read. Only a provider that is lost masks the sample."""
+    client = serve(unconfined_commands=True).client()
+    client.seed(rows[0])
+    play_row(client, {**rows[0], "oracle": rows[0]["oracle"][:-1]})  # without terminate
+    if ends in ("machine", "service"):
+        if ends == "service":
+            monkeypatch.setenv("E2B_API_URL", "http://127.0.0.1:9")
+        service.kill(*service.running())
+        assert client.tool("mouse_move", x=5, y=5).startswith("Error: the ")
+    else:
+        client.tool("run_command", command=ends)
+    client.tool("terminate", status="success", answer="")
+    verdict = client.verdict(rows[0])
+    assert verdict["mask_sample"] == (reward is None)
+    assert verdict["reward"] == (reward or 0.0)
 
 
 def test_nothing_is_left_after_close(service: Service) -> None:

@@ -4,15 +4,17 @@
 import asyncio
 import importlib
 import logging
+import math
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
 
-from sandbox import CellResult, CommandResult, Sandbox, SandboxFileError, SandboxLost
-from sandbox.e2b import commands, files, reason
+from sandbox import CellResult, CommandResult, ProviderLost, Sandbox, SandboxFileError, SandboxLost
+from sandbox.e2b import commands, files, reason, service_fails
 from sandbox.e2b.cells import Interpreter
 from sandbox.e2b.output import Output
 
@@ -65,13 +67,16 @@ class E2BSandbox:
         self._remote: AsyncSandbox | None = None
         self._interpreter: Interpreter | None = None
         self._closed = False
+        self._renewed = 0.0
+        """When it was renewed; infinity where it has ended before its time was up, which is not this server's doing."""
 
     # ------------------------------------------------------------------------------------------- beginning and end
 
     async def start(self) -> None:
         self._creation = asyncio.create_task(self._create())
+        self._renewed = monotonic()
         try:
-            with self._lost():
+            async with self._lost():
                 # Shielded: if this is cancelled, `close` still ends what is being created.
                 remote = await asyncio.shield(self._creation)
                 self._renewal = asyncio.create_task(self._renew(remote))
@@ -101,7 +106,10 @@ class E2BSandbox:
             await asyncio.sleep(self.settings.lifetime_seconds / 3)
             try:
                 await remote.set_timeout(self.settings.lifetime_seconds)
+                self._renewed = monotonic()
             except NotFoundException:
+                if not self._was_not_renewed():
+                    self._renewed = math.inf
                 return  # The next call says so.
             except Exception as error:
                 log.warning("A sandbox at E2B could not be renewed: %s", reason(error))
@@ -119,21 +127,21 @@ class E2BSandbox:
     # --------------------------------------------------------------------------------------------------- the calls
 
     async def run_cell(self, code: str, *, seconds: float) -> CellResult:
-        with self._lost():
+        async with self._lost():
             self._live()
             assert self._interpreter is not None  # as it is where there is a `_remote`
             return await self._interpreter.run(code, self._output(), seconds)
 
     async def run_command(self, command: str, *, seconds: float) -> CommandResult:
-        with self._lost():
+        async with self._lost():
             return await commands.run_command(self._live(), command, self._output(), seconds)
 
     async def write_file(self, path: str, data: bytes) -> None:
-        with self._lost():
+        async with self._lost():
             await files.write_file(self._live(), path, data, self.settings.transfer_mb * 2**20)
 
     async def read_file(self, path: str) -> bytes:
-        with self._lost():
+        async with self._lost():
             return await files.read_file(self._live(), path, self.settings.transfer_mb * 2**20)
 
     def _live(self) -> "AsyncSandbox":
@@ -146,15 +154,24 @@ class E2BSandbox:
     def _output(self) -> Output:
         return Output(self.settings.kept_bytes, self.settings.printed_mb * 2**20)
 
-    @contextmanager
-    def _lost(self) -> Iterator[None]:
-        """Around calls of E2B's client: an error that is not for the model means that the sandbox is lost."""
+    @asynccontextmanager
+    async def _lost(self) -> AsyncIterator[None]:
+        """Around calls of E2B's client: an error that is not for the model means that the sandbox is lost.
+
+        Code in a sandbox can end its machine. It cannot keep the service from answering, nor the server from renewing.
+        """
         try:
             yield
         except (SandboxLost, SandboxFileError):
             raise
         except Exception as error:
-            raise SandboxLost(f"No sandbox can be had at E2B: {reason(error)}") from None
+            text = f"No sandbox can be had at E2B: {reason(error)}"
+            if self._was_not_renewed() or await service_fails():
+                raise ProviderLost(text) from None
+            raise SandboxLost(text) from None
+
+    def _was_not_renewed(self) -> bool:
+        return monotonic() - self._renewed > self.settings.lifetime_seconds
 
 
 async def _end(creation: "asyncio.Task[AsyncSandbox]") -> None:

@@ -15,7 +15,8 @@ from standins import e2b as standin
 from standins.e2b import ID_VARIABLE, SERVICE_VARIABLE, Service, marked
 
 from gymkit.project import ROOT
-from sandbox import CellResult, SandboxFileError, SandboxLost
+from gymkit.rows import Row, expected_output
+from sandbox import CellResult, ProviderLost, SandboxFileError, SandboxLost
 from sandbox.backend import E2BSandbox, SandboxSettings, check
 
 Work = Callable[[E2BSandbox], Coroutine[Any, Any, Any]]
@@ -324,7 +325,7 @@ def test_without_the_right_key_there_is_none_and_the_key_is_not_told(
 
 def test_a_service_that_is_not_there_is_no_sandbox(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("E2B_API_URL", "http://127.0.0.1:9")
-    with pytest.raises(SandboxLost, match="No sandbox can be had"):
+    with pytest.raises(ProviderLost, match="No sandbox can be had"):
         in_sandbox(one_cell, start_seconds=5)
 
 
@@ -345,10 +346,40 @@ def test_a_sandbox_that_dies_is_lost(service: Service) -> None:
             sandbox.write_file("x", b""),
         ]
         for call in (*running, *later):
-            with pytest.raises(SandboxLost):
+            with pytest.raises(SandboxLost) as lost:
+                await call
+            assert not isinstance(lost.value, ProviderLost)  # It may be its own doing.
+
+    in_sandbox(work)
+
+
+def test_a_service_that_has_gone_is_a_lost_provider(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def work(sandbox: E2BSandbox) -> None:
+        monkeypatch.setenv("E2B_API_URL", "http://127.0.0.1:9")
+        await asyncio.to_thread(service.kill, *service.running())
+        for call in (sandbox.run_cell("1", seconds=20), sandbox.read_file("x")):
+            with pytest.raises(ProviderLost):
                 await call
 
     in_sandbox(work)
+
+
+@pytest.mark.parametrize("what", ["machine", "service"])
+def test_an_agent_that_ends_its_machine_voids_nothing(
+    service: Service, serve: Any, rows: list[Row], monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The answer is graded as if nothing had happened. If the service has gone, the sample is masked."""
+    row = next(row for row in rows if "result_file" not in row)
+    client = serve().client()
+    client.seed(row)
+    client.tool("run_python", code="1")
+    service.kill(*service.running())
+    if what == "service":
+        monkeypatch.setenv("E2B_API_URL", "http://127.0.0.1:9")
+    assert client.tool("run_shell", command="true").startswith("Error: ")
+    client.tool("submit_answer", answer=str(expected_output(row)))
+    verdict = client.verdict(row)
+    assert (verdict["reward"], verdict["mask_sample"]) == ((1.0, False) if what == "machine" else (0.0, True))
 
 
 def test_it_is_renewed_while_it_is_held_and_expires_when_it_is_not(
@@ -360,13 +391,21 @@ def test_it_is_renewed_while_it_is_held_and_expires_when_it_is_not(
         assert sandbox._renewal is not None
         sandbox._renewal.cancel()  # as if the server had been killed
         assert await asyncio.to_thread(wait_for, lambda: not service.running(), 10)
-        with pytest.raises(SandboxLost):
+        with pytest.raises(ProviderLost):
             await sandbox.run_cell("1", seconds=20)
+
+    async def end_and_wait(sandbox: E2BSandbox) -> None:
+        await asyncio.to_thread(service.kill, *service.running())
+        await asyncio.sleep(3.5)
+        with pytest.raises(SandboxLost) as lost:
+            await sandbox.run_cell("1", seconds=20)
+        assert not isinstance(lost.value, ProviderLost)
 
     # The setting has a least value, so that nobody floods E2B with renewals.
     monkeypatch.setattr(SandboxSettings.model_fields["lifetime_seconds"], "metadata", [])
     SandboxSettings.model_rebuild(force=True)
     in_sandbox(work, lifetime_seconds=3)
+    in_sandbox(end_and_wait, lifetime_seconds=3)
 
 
 def test_nothing_is_left_after_close(service: Service) -> None:

@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import shutil
+import stat
 import sys
 from pathlib import Path
 from threading import Event
@@ -31,6 +32,7 @@ PROGRAMS = {"Xvfb": "xvfb", "openbox": "openbox"}
 BUTTONS = {"left": 1, "middle": 2, "right": 3}
 WINDOW_SECONDS = 60
 POLL_SECONDS = 0.02
+TYPED_AT_ONCE = 200
 MAX_COMMAND_OUTPUT = 100_000
 MAX_FILE_BYTES = 50_000_000
 
@@ -119,7 +121,9 @@ class LocalDesktop:
     async def type_text(self, text: str) -> None:
         stop = Event()
         try:
-            await self.display.call(self.display.screen.type_text, text, stop)
+            # In parts: a call has a time limit, and letters that the keyboard lacks take a while.
+            for start in range(0, len(text), TYPED_AT_ONCE):
+                await self.display.call(self.display.screen.type_text, text[start : start + TYPED_AT_ONCE], stop)
         finally:
             # Cancelled, or out of time: the thread must not go on.
             stop.set()
@@ -135,11 +139,11 @@ class LocalDesktop:
         obstacle = await asyncio.to_thread(commands.obstacle)
         if obstacle and not self._unconfined:
             return 126, f"Commands cannot be run on this machine: {obstacle}."
-        home, authority = display.folder / "home", display.folder / "Xauthority"
+        home, access = display.folder / "home", display.access_of_commands
         argv = ["/bin/sh", "-c", command]
         if not obstacle:
-            argv = commands.confined(command, home, authority, display.socket_path)
-        variables = commands.environment(display.name, not obstacle, home, authority)
+            argv = commands.confined(argv, access, home)
+        variables = commands.environment(access, home, confined=not obstacle)
         program, output = await display.run(argv, environment=variables, folder=home, limits=commands.LIMITS)
         try:
             done, _ = await asyncio.wait({program.ended}, timeout=seconds)
@@ -153,7 +157,10 @@ class LocalDesktop:
         display = self.display
         display.check()
         folder = display.folder / "app"
-        await asyncio.to_thread(write_files, folder, files)
+        try:
+            await asyncio.to_thread(write_files, folder, files)
+        except OSError as error:
+            raise DesktopLost(f"The application's files cannot be written: {error.strerror}.") from None
         command = [sys.executable if part == "python3" else part for part in argv]
         self.app, output = await display.run(command, folder=folder)
         try:
@@ -171,12 +178,7 @@ class LocalDesktop:
 
     async def app_alive(self) -> bool:
         self.display.check()
-        if self.app is None or not self.app.ended.done():
-            return self.app is not None
-        code = self.app.ended.result()
-        if code != 0:
-            raise DesktopLost(f"The application has ended by itself (exit code {code}).")
-        return False
+        return self.app is not None and not self.app.ended.done()
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
@@ -186,9 +188,18 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def read_beginning(path: Path) -> bytes:
-    """A file's content, up to `MAX_FILE_BYTES`."""
-    with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES)
+    """The content of a regular file, up to `MAX_FILE_BYTES`: no pipe, which would be waited for, and no link.
+
+    Raises:
+        FileNotFoundError: there is none that can be read.
+    """
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read(MAX_FILE_BYTES)
+    except OSError as error:
+        raise FileNotFoundError(f"{path.name} cannot be read: {error.strerror}") from None
+    raise FileNotFoundError(f"{path.name} is no regular file")
 
 
 def take_output(path: Path) -> str:

@@ -25,7 +25,7 @@ class SandboxSettings(BaseModel):
     """Settings of the local sandbox."""
 
     isolation: Literal["limits", "bubblewrap"] = Field(
-        default="limits", description="The weakest level to start with: see Isolation in README.md."
+        default="limits", description="The weakest level to start with: see Isolation in docs/backend.md."
     )
     memory_mb: int = Field(default=2048, gt=0, description="Memory that each process of a sandbox may take.")
     cpu_seconds: int = Field(default=600, gt=0, description="CPU time after which a process is ended.")
@@ -66,7 +66,7 @@ def check(settings: SandboxSettings) -> str:
         return "Sandboxes run on this machine, isolated by bubblewrap: no network, read-only system, own processes."
     return (
         f"Sandboxes run on this machine with limits only ({reason}): code in them can read what this server's user "
-        "reads, and use the network. See Isolation in README.md."
+        "reads, and use the network. See Isolation in docs/backend.md."
     )
 
 

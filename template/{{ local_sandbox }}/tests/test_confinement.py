@@ -24,6 +24,7 @@ import requests
 from harness import Client, LiveServer
 
 from gymkit import project
+from gymkit.rows import demo_row, expected_output
 from gymkit.server import CannotServe
 from sandbox.backend import SandboxSettings, check
 from sandbox.confinement import Level
@@ -182,6 +183,23 @@ def test_deleting_its_own_folder(bench: Bench) -> None:
         assert "does not exist" in bench.tool("read_file", path="etc/passwd")
 
 
+def test_what_keeps_its_interpreter_from_starting_voids_nothing(bench: Bench) -> None:
+    """The right answer is paid for all the same."""
+    row = demo_row()
+    client = bench.live.client()
+    client.seed(row)
+    make_a_file = "shutil.rmtree(all, ignore_errors=True)\nos.path.isdir(all) or open(all, 'w').close()"
+    client.tool(
+        "run_python",
+        code=f"import os, shutil\nall = os.path.dirname(os.environ['TMPDIR'])\n{make_a_file}\nos._exit(1)",
+    )
+    output = client.tool("run_python", code="1")
+    assert output.startswith("Error: the sandbox does not work any more. ") == (bench.level == "limits"), output
+    client.tool("submit_answer", answer=str(expected_output(row)))
+    verdict = client.verdict(row)
+    assert (verdict["reward"], verdict["mask_sample"]) == (1.0, False)
+
+
 def test_the_servers_environment_is_not_in_its_own(bench: Bench) -> None:
     assert "sesame" not in bench.attack("import os\nprint(open('/proc/self/environ').read(), os.environ)")
     output = bench.tool("run_shell", command="env; cat /proc/self/environ /proc/$PPID/environ")
@@ -254,9 +272,15 @@ def test_forged_messages(bench: Bench) -> None:
 
 def test_bubblewrap_hides_the_machine(bench: Bench) -> None:
     """No network, nothing of the server's files, no processes but its own, nothing to write but its folder."""
-    if bench.level != "bubblewrap":
-        return  # Nothing of this is promised.
     root = str(project.ROOT)
+    if bench.level != "bubblewrap":
+        # Nothing of this is promised: docs/backend.md says what is open.
+        port = int(bench.live.url.rpartition(":")[2])
+        code = f"import os, socket\nprint(open('{root}/data/demo.jsonl').read(10))\nos.kill({os.getpid()}, 0)\n"
+        output = bench.tool("run_python", code=f"{code}socket.create_connection(('127.0.0.1', {port}), 5).close()")
+        assert "task_id" in output
+        assert "[traceback]" not in output
+        return
     for code, says in (
         ("import socket\nsocket.create_connection(('127.0.0.1', 11000), 2)", "unreachable|refused"),
         ("import socket\nsocket.create_connection(('1.1.1.1', 53), 2)", "unreachable"),

@@ -12,7 +12,14 @@ from gymkit.tools import CUT_MARK
 
 
 class SandboxLost(Exception):
-    """The sandbox could not be started, or has gone. The message says why; it holds no secret."""
+    """The sandbox could not be started, or does not work any more. The message says why; it holds no secret.
+
+    Code that runs in a sandbox can bring it about that it does not work any more.
+    """
+
+
+class ProviderLost(SandboxLost):
+    """What sandboxes run on has gone: nothing that code in a sandbox can bring about."""
 
 
 class SandboxFileError(ValueError):

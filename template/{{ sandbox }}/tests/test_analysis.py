@@ -53,7 +53,9 @@ def test_the_whole_of_an_answer_counts(given: str, expected: float | str, same: 
     assert same_answer(given, expected) is same
 
 
-@pytest.mark.parametrize("given", ["nan", "inf", "1e999"])
+@pytest.mark.parametrize(
+    "given", ["nan", "inf", "1e999", "1" + "0" * 400, "7" * 5000], ids=["nan", "inf", "1e999", "401 digits", "too long"]
+)
 def test_a_number_that_is_none_is_no_answer_in_a_file(given: str) -> None:
     assert not same_content("a.csv", f"n\n{given}\n".encode(), "n\n7\n")
     constant = {"nan": "NaN", "inf": "Infinity"}.get(given, given)
@@ -77,6 +79,8 @@ def test_a_number_that_is_none_is_no_answer_in_a_file(given: str) -> None:
         ("a.json", b'{"b": 2, "a": ["x"], "c": 1}', False),
         ("a.json", b"[" * 100_000, False),
         ("a.json", b"no json", False),
+        ("a.json", b'{"b": 2.0, "a": ["x"]}' + b" " * 100_000, True),
+        ("a.json", b'{"b": 2.0, "a": ["x"]}' + b" " * 200_000, False),
     ],
 )
 def test_files_are_compared_by_what_they_say(name: str, given: bytes, same: bool) -> None:

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from harness import SERVER_CLASS, Client, LiveServer
 
 from gymkit.fixture import make_server
-from gymkit.rows import Row, demo_row
-from sandbox import CellResult, CommandResult, SandboxFileError, SandboxLost, cell_text, command_text
+from gymkit.rows import Row, demo_row, expected_output
+from sandbox import CellResult, CommandResult, ProviderLost, SandboxFileError, SandboxLost, cell_text, command_text
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 
@@ -104,6 +104,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("sandbox.e2b.cells.PROBE_SECONDS", 1)
     else:
         monkeypatch.setattr("sandbox.confinement.jupyter.INTERRUPT_SECONDS", 1)
+
+
+def clean_up(live: LiveServer, client: Client) -> None:
+    """Close a session as NeMo Gym 0.7 does it: by its id, at once, without a grade."""
+    session_id = str(*client.cookies.values()).strip('"').rpartition(".")[0]
+    live.client().post("/close_session", json={"resources_session_id": session_id}, cookies=client.cookies)
 
 
 def run(client: Client, code: str) -> str:
@@ -252,6 +258,80 @@ def test_a_sandbox_that_cannot_be_had_is_text_and_a_masked_sample(
     assert Fake.open == 0
 
 
+# -------------------------------------------------------------------------- masking is for what the environment did
+
+BREAK = {
+    "startup": "open(os.path.join(get_ipython().profile_dir.startup_dir, '0.py'), 'w').write('import os; os._exit(1)')",
+    "folders": "[shutil.rmtree(each, ignore_errors=True) for each in (os.environ['TMPDIR'], os.getcwd())]",
+}
+"""What an agent can break: its interpreter by a startup file, $TMPDIR and the working folder."""
+
+
+def answers_by_kind(rows: list[Row]) -> dict[str, Row]:
+    return {("file" if "result_file" in row else "answer"): row for row in rows}
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("what", BREAK)
+def test_what_an_agent_breaks_voids_nothing(shared: LiveServer, rows: list[Row], what: str) -> None:
+    """The right answer is paid for, whatever has become of the sandbox. So is no answer, with the lowest reward."""
+    row = answers_by_kind(rows)["answer"]
+    client = shared.client()
+    client.seed(row)
+    for code in (f"import os, shutil\n{BREAK[what]}\nos._exit(1)", "1"):
+        assert run(client, code)
+    client.tool("submit_answer", answer=str(expected_output(row)))
+    verdict = client.verdict(row)
+    assert (verdict["reward"], verdict["mask_sample"]) == (1.0, False)
+
+
+def test_a_file_in_a_folder_that_was_deleted_is_a_file_that_is_not_there(shared: LiveServer, rows: list[Row]) -> None:
+    row = answers_by_kind(rows)["file"]
+    answer, content = expected_output(row)
+    client = shared.client()
+    client.seed(row)
+    client.tool("write_file", path=row["result_file"], content=content)
+    client.tool("run_shell", command='cd /; rm -rf "$HOME"')
+    client.tool("submit_answer", answer=str(answer))
+    verdict = client.verdict(row)
+    assert (verdict["reward"], verdict["mask_sample"]) == (0.0, False)
+
+
+class Breaking(Fake):
+    """A sandbox that fails as the cell says, and from then on."""
+
+    failure: Exception | None = None
+
+    async def run_cell(self, code: str, *, seconds: float) -> CellResult:
+        failures = {"sandbox": SandboxLost("It is broken."), "provider": ProviderLost("The provider is gone.")}
+        self.failure = failures.get(code)
+        return CellResult(value=(await self.read_file("")).decode())
+
+    async def read_file(self, path: str) -> bytes:
+        if self.failure is not None:
+            raise self.failure
+        return b'{"sum": 1' + b"0" * 400 + b"}"
+
+
+@pytest.mark.parametrize("kind", ["answer", "file"])
+@pytest.mark.parametrize("failing", ["sandbox", "provider", ""])
+def test_only_a_provider_that_is_lost_masks(serve: Any, use_fakes: UseFakes, kind: str, failing: str) -> None:
+    """And a number that is larger than any float is a wrong number."""
+    use_fakes(Breaking)
+    client = serve().client()
+    row = {**demo_row(), "ground_truth": [{"expected_output": "yes"}], "row_key": "1"}
+    row.pop("result_file", None)
+    if kind == "file":
+        row |= {"ground_truth": [{"expected_output": ["yes", '{"sum": 1}']}], "result_file": "sum.json"}
+    client.seed(row)
+    assert failing in run(client, failing)
+    client.tool("submit_answer", answer="yes")
+    verdict = client.verdict(row)
+    assert verdict["mask_sample"] == (failing == "provider")
+    assert verdict["reward"] == (failing != "provider" and kind == "answer")
+    assert verdict.get("failure_kind") == ("provider_unavailable" if failing == "provider" else None)
+
+
 # ---------------------------------------------------------------------------------------------- beginning and end
 
 
@@ -260,26 +340,26 @@ def test_there_is_no_sandbox_before_the_first_call_and_none_after_the_end(
 ) -> None:
     use_fakes(Fake)
     live = serve(idle_seconds=3)
-    closed, verified, seeded, idle, running, unused = clients = [live.client() for _ in range(6)]
+    closed, verified, idle, running, unused = clients = [live.client() for _ in range(5)]
     for client in clients:
         client.seed(rows[0])
     assert Fake.made == 0
-    users = clients[:5]
-    assert [run(client, "1") for client in users] == ["[value]\n1"] * 5
-    assert Fake.made == 5
+    users = clients[:4]
+    assert [run(client, "1") for client in users] == ["[value]\n1"] * 4
+    assert Fake.made == 4
     closed.post("/close_session")
     verified.verdict(rows[0])
-    seeded.seed(rows[0])
     assert wait_for(lambda: Fake.open <= 2)
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(run, running, "wait")
         time.sleep(0.2)
-        live.client().post("/close_session", cookies=running.cookies)
+        clean_up(live, running)
         assert answer.result(15)
     assert wait_for(lambda: Fake.open == 0)  # the idle one too
     assert "has ended" in run(idle, "1")
-    assert Fake.made == 5
-    assert unused.verdict(rows[0])["failure_kind"] == "session_lost"
+    assert Fake.made == 4
+    verdict = unused.verdict(rows[0])
+    assert (verdict["reward"], verdict["mask_sample"]) == (0.0, False)
 
 
 def test_closing_a_session_ends_the_cell_that_runs(shared: LiveServer) -> None:
@@ -289,7 +369,7 @@ def test_closing_a_session_ends_the_cell_that_runs(shared: LiveServer) -> None:
     with ThreadPoolExecutor(1) as pool:
         answer = pool.submit(run, client, "import time\ntime.sleep(60)")
         time.sleep(1)
-        shared.client().post("/close_session", cookies=client.cookies)
+        clean_up(shared, client)
         assert answer.result(15)
 
 

@@ -17,3 +17,16 @@ def reason(error: BaseException) -> str:
     text = " ".join(str(error).split()) or type(error).__name__
     key = os.environ.get("E2B_API_KEY")
     return (text.replace(key, "***") if key else text)[:300]
+
+
+async def service_fails() -> bool:
+    """Whether E2B's service itself cannot be used, whatever has become of a single sandbox."""
+    from e2b_code_interpreter import AsyncSandbox, RateLimitException
+
+    try:
+        await AsyncSandbox.list(limit=1, request_timeout=GRACE_SECONDS).next_items()
+    except RateLimitException:
+        return False
+    except Exception:
+        return True
+    return False

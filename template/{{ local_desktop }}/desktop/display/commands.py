@@ -1,18 +1,24 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""How a shell command of the agent is confined: by bubblewrap, in a view of the system of its own.
+"""How programs on a display are confined: by bubblewrap, in a view of the system of their own.
 
-It sees /usr and a little of /etc, read-only, a folder of its own, and the socket of its session's display: no network,
-no other processes, nothing of the server's and none of the application's files.
+A shell command of the agent sees /usr and a little of /etc, read-only, a folder of its own, and the socket of its
+session's display: no network, no other processes, nothing of the server's and none of the application's files. On the
+display it is a client that the X server does not trust (`Screen.untrusted_cookie`).
+
+The window manager sees the same. It ends processes by their number where a window asks for it; so it sees none.
 """
 
 import os
 import shutil
 import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 PROBE_SECONDS = 30
 HOME = "/home/agent"
+AUTHORITY = "/run/Xauthority"
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "X11")
 LIMITS = {
     "RLIMIT_AS": 4 * 2**30,
@@ -23,14 +29,25 @@ LIMITS = {
 }
 
 
-def confined(command: str, home: Path, authority: Path, socket: Path) -> list[str]:
-    """The command line that runs a shell command confined.
+@dataclass(frozen=True)
+class Access:
+    """How a program reaches a display: its name, its socket, and the file with the cookie."""
+
+    display: str
+    socket: Path
+    authority: Path
+
+
+def confined(
+    command: Sequence[str], access: Access | None, home: Path | None = None, readable: Sequence[Path] = ()
+) -> list[str]:
+    """The command line that runs a program confined.
 
     Args:
-        command: For /bin/sh.
-        home: The folder that is its own.
-        authority: The file with the display's cookie.
-        socket: The display's socket.
+        command: The program's own.
+        access: To the display that it is to reach; None for none.
+        home: The folder that it may write, and starts in; None for an empty one, which goes with it.
+        readable: Further files that it can read.
     """
     options = ["--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL"]
     options += ["--hostname", "desktop", "--ro-bind", "/usr", "/usr"]
@@ -40,31 +57,35 @@ def confined(command: str, home: Path, authority: Path, socket: Path) -> list[st
             options += ["--symlink", os.readlink(path), str(path)]
         elif path.is_dir():
             options += ["--ro-bind", str(path), str(path)]
-    for name in ETC:
-        options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"]
-    options += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp", "--bind", str(home), HOME]
-    options += ["--ro-bind-try", str(authority), "/run/Xauthority", "--ro-bind-try", str(socket), str(socket)]
-    return ["bwrap", *options, "--chdir", HOME, "--", "/bin/sh", "-c", command]
+    for name in (*(f"/etc/{name}" for name in ETC), "/var/cache/fontconfig"):
+        options += ["--ro-bind-try", name, name]
+    options += ["--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"]
+    options += ["--bind", str(home), HOME] if home is not None else ["--dir", HOME]
+    if access is not None:
+        options += ["--ro-bind", str(access.authority), AUTHORITY, "--ro-bind", str(access.socket), str(access.socket)]
+    for path in readable:
+        options += ["--ro-bind", str(path), str(path)]
+    return ["bwrap", *options, "--chdir", HOME, "--", *command]
 
 
-def environment(display: str, confined: bool, home: Path, authority: Path) -> dict[str, str]:
-    """All variables of a command."""
-    return {
+def environment(access: Access | None, home: Path, confined: bool) -> dict[str, str]:
+    """All variables of a program."""
+    variables = {
         "PATH": "/usr/local/bin:/usr/bin:/bin",
         "HOME": HOME if confined else str(home),
         "LANG": "C.UTF-8",
-        "DISPLAY": display,
-        "XAUTHORITY": "/run/Xauthority" if confined else str(authority),
     }
+    if access is not None:
+        variables |= {"DISPLAY": access.display, "XAUTHORITY": AUTHORITY if confined else str(access.authority)}
+    return variables
 
 
 @cache
 def obstacle() -> str | None:
-    """Why commands cannot be confined on this machine; None where they can."""
+    """Why programs cannot be confined on this machine; None where they can."""
     if shutil.which("bwrap") is None:
         return "bubblewrap is not installed (Debian's package bubblewrap)"
-    nothing = Path("/nonexistent")
-    command = confined("exit 0", Path("/tmp"), nothing, nothing)
+    command = confined(["/bin/sh", "-c", "exit 0"], None, Path("/tmp"))
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PROBE_SECONDS, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

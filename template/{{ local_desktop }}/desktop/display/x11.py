@@ -6,6 +6,7 @@ Every call blocks. A `Screen` belongs to one thread at a time.
 """
 
 import functools
+import io
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -35,8 +36,42 @@ SUBSTRUCTURE_NOTIFY = 1 << 19
 CLIENT_MESSAGE = 33
 
 
+GENERATE_AUTHORIZATION = 1
+TRUST_LEVEL_AND_TIMEOUT = 3
+UNTRUSTED, FOR_EVER = 1, 0
+
+
 class DisplayGone(Exception):
     """The X server does not answer, or has closed the connection."""
+
+
+class _Authorization(xcffib.Reply):
+    xge = False
+
+    def __init__(self, unpacker: Any) -> None:
+        super().__init__(unpacker)
+        (length,) = unpacker.unpack("xx2x4x4xH18x")
+        self.cookie = bytes(xcffib.List(unpacker, "B", length))
+
+
+class _AuthorizationCookie(xcffib.Cookie):
+    reply_type = _Authorization
+
+
+class _Security(xcffib.Extension):
+    """Of the X server's SECURITY extension, the one request that is needed here: xcffib does not have it."""
+
+    key = xcffib.ExtensionKey("SECURITY")
+
+    def generate_authorization(self) -> _AuthorizationCookie:
+        name = PROTOCOL + bytes(-len(PROTOCOL) % 4)
+        request = struct.pack("=xx2xHHI", len(PROTOCOL), 0, TRUST_LEVEL_AND_TIMEOUT) + name
+        request += struct.pack("=II", FOR_EVER, UNTRUSTED)  # in the order of their bits
+        send: Any = self.send_request
+        return send(GENERATE_AUTHORIZATION, io.BytesIO(request), _AuthorizationCookie)
+
+
+xcffib._add_ext(_Security.key, _Security, {}, {})
 
 
 def _checked[**Arguments, Result](method: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
@@ -84,6 +119,18 @@ class Screen:
     def close(self) -> None:
         """Close the connection."""
         self._connection.disconnect()
+
+    @_checked
+    def untrusted_cookie(self) -> bytes | None:
+        """A further cookie: who comes with it can show windows, but neither see nor touch those of others.
+
+        No pictures of the screen, no input, no properties of the root window, no keyboard, no other extension. None
+        where the X server does not have its SECURITY extension.
+        """
+        if not self._core.QueryExtension(len(_Security.key.name), _Security.key.name).reply().present:
+            return None
+        security: Any = self._connection(_Security.key)
+        return security.generate_authorization().reply().cookie
 
     def _sync(self) -> None:
         """Wait until the X server has done all that it was told."""

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from desktop import DesktopLost
+from desktop.display import commands
+from desktop.display.commands import Access
 from desktop.display.processes import Keeper, KeeperLost, Program
 
 if TYPE_CHECKING:
@@ -41,6 +43,8 @@ class Display:
         cookie: Its MIT-MAGIC-COOKIE-1, in hexadecimal digits.
         keeper: The process that runs all others.
         server: The X server.
+        access_of_commands: How commands of the agent reach it: as clients that cannot touch what others show. None
+            where its X server cannot do that.
     """
 
     def __init__(self, width: int, height: int) -> None:
@@ -48,6 +52,8 @@ class Display:
         self.cookie = secrets.token_hex(16).encode()
         self.keeper: Keeper | None = None
         self.server: Program | None = None
+        self.access_of_commands: Access | None = None
+        self._hangs = False
         self._size = (width, height)
         self._folder: Path | None = None
         self._screen: Screen | None = None
@@ -58,7 +64,7 @@ class Display:
 
     @property
     def folder(self) -> Path:
-        """The display's folder, which holds `app/`, `home/`, `Xauthority` and what programs print."""
+        """The display's folder, which holds `app/`, `home/`, the two files of cookies, and what programs print."""
         if self._folder is None:
             raise DesktopLost("The desktop was not started.")
         return self._folder
@@ -104,9 +110,22 @@ class Display:
             await asyncio.sleep(POLL_SECONDS)
         self.name = f":{numbers[-1]}"
         self._screen = await self.call(Screen, self.name, self.cookie)
-        await self.run(["openbox", "--sm-disable", "--config-file", str(OPENBOX_CONFIG)])
+        cookie = await self.call(self._screen.untrusted_cookie)
+        if cookie is not None:
+            (self._folder / "Xauthority-untrusted").write_bytes(authority(cookie))
+            self.access_of_commands = Access(self.name, self.socket_path, self._folder / "Xauthority-untrusted")
+        await self._run_window_manager()
         while not await self.call(self._screen.has_window_manager):
             await asyncio.sleep(POLL_SECONDS)
+
+    async def _run_window_manager(self) -> None:
+        command = ["openbox", "--sm-disable", "--config-file", str(OPENBOX_CONFIG)]
+        if await asyncio.to_thread(commands.obstacle):
+            await self.run(command)
+            return
+        access = Access(self.name, self.socket_path, self.folder / "Xauthority")
+        variables = commands.environment(access, self.folder, confined=True)
+        await self.run(commands.confined(command, access, readable=[OPENBOX_CONFIG]), environment=variables)
 
     async def close(self) -> None:
         # It is carried out even if the first caller that waits for it is cancelled.
@@ -155,6 +174,8 @@ class Display:
             raise DesktopLost("The desktop was not started.")
         if self.server.ended.done():
             raise DesktopLost("The display is gone: its X server has ended.")
+        if self._hangs:
+            raise DesktopLost(f"The display did not answer for {CALL_SECONDS} seconds.")
 
     async def call[**Arguments, Result](
         self, function: Callable[Arguments, Result], *arguments: Arguments.args, **options: Arguments.kwargs
@@ -170,6 +191,8 @@ class Display:
         except DisplayGone as error:
             raise DesktopLost(f"The display is gone: {error}.") from None
         except TimeoutError:
+            # Later calls would wait behind this one.
+            self._hangs = True
             raise DesktopLost(f"The display did not answer for {CALL_SECONDS} seconds.") from None
 
     async def run(
