@@ -87,7 +87,7 @@ class State:
             self.owner.cookies.set(store.cookie_name, store.cookie_header("gone")[0])
             return
         self.owner.seed(self.row)
-        cookie = self.owner.cookies.get_dict()[store.cookie_name]
+        cookie = str(self.owner.cookies.get(store.cookie_name))
         session = store.find(cookie)
         assert session is not None
         self.id = session.id
