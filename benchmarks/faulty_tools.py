@@ -19,8 +19,8 @@ FLOOD = 3_000_000
 
 
 if "SOAK_CLOCK" in os.environ:
-    # The wall clock of Python code, stepped by how far the file's time is from the year 2001. libfaketime would step
-    # that of the interpreter too, whose threads then wait far too long for each other.
+    # The wall clock of Python code, stepped by how far the file's own time is from a day in 2001. libfaketime steps the
+    # interpreter's too, whose threads then wait far too long for each other.
     clock, real_time, real_time_ns = os.environ["SOAK_CLOCK"], time.time, time.time_ns
 
     def step() -> int:

@@ -26,8 +26,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # ------------------------------------------------------------------------------------------------- which, and when
 
 LONGEST_FIRST = (
-    *("nemo_gym", "computer_use", "sandbox", "user_environments", "container", "environment", "readme", "page"),
-    *("update", "adopting", "deploy", "hook"),
+    *("nemo_gym", "attacks", "computer_use", "sandbox", "user_environments", "container", "environment", "readme"),
+    *("page", "update", "adopting", "deploy", "hook"),
 )
 """The files of tests in the order in which they are handed to the workers, so that all end at about the same time.
 
