@@ -137,7 +137,7 @@ def policy(environment: Environment, tmp_path: Path) -> Iterator[tuple[str, Path
         yield url, log
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def venv_of_servers(environment: Environment, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """The overrides by which all of NeMo Gym's servers use the environment's virtual environment."""
     root = tmp_path_factory.mktemp("venvs")
