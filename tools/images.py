@@ -160,8 +160,9 @@ class Container:
                     time.sleep(0.02)
             yield time.monotonic() - started
         finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(60)
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+                process.wait(60)
 
 
 def _driver(folder: Path) -> str:
