@@ -9,6 +9,8 @@ from starlette.types import Message, Receive
 from gymkit.large_bodies import Shape
 from gymkit.shares import Shares
 
+STEP = 32_768
+"""So many bytes are looked at before others have their turn."""
 COPIES = 2
 """Bytes of memory for each byte that arrives: as it came, and as text."""
 
@@ -73,7 +75,9 @@ class Intake:
             self._read += len(chunk)
             if self._read > self._most_bytes:
                 raise BodyTooLarge
-            self._shape.feed(chunk)
+            for start in range(0, len(chunk), STEP):
+                self._shape.feed(chunk[start : start + STEP])
+                await asyncio.sleep(0)
             await self._take(COPIES * max(self._read, self._declared) + self._shape.memory)
         return message
 

@@ -13,27 +13,45 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
 from gymkit.bodies import MOST_NESTED, BadBody, checked, decoded, json_body
 
 SMALL_BODY = 65_536
 """Bytes of a body that is read at once, whatever is in it."""
-WEIGHT_OF_NESTED, WEIGHT_OF_TEXT = 20, 4
-"""As so many parts a list or an object, and a text, counts: they take longer to read than a number, and more memory."""
-NUMBERS_PER_PART = 4
-"""So many numbers count as a part: most of them stand in long lists."""
+WEIGHT_OF_NESTED, WEIGHT_OF_KEY, WEIGHT_OF_TEXT = 20, 8, 4
+"""As so many parts a list or an object counts, a key besides, and a text: they take longer to read than a number."""
+NUMBERS_PER_PART = 2
+"""So many numbers count as a part: where there are many, they stand in long lists."""
 LONGEST_NUMBER = 200
 LONG_TEXT = 256
 LONGEST_UNPLAIN_TEXT = 8_000_000
 """Bytes of a text that is not just printable ASCII: it takes longer to read."""
 LONG_LIST = 4_096
 STEP = 200_000
-"""Bytes of a list of numbers that are read in one step."""
-MOST_IN_PIECES = 12_000_000
+"""Bytes of a list of numbers that are read in one step, and of an answer that are sent."""
+MOST_IN_PIECES = 3_000_000
 """Bytes that a body may have besides its long texts and lists."""
+MOST_SURROGATES = 1_000_000
+"""So many escapes may a body have for characters that JSON writes in two halves."""
 
 
 class TooLarge(BadBody):
     """The body is larger than can be read while others wait, or has more parts."""
+
+
+class LargeAnswer(Response):
+    """An answer that is sent in steps."""
+
+    media_type = "application/json"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        for start in range(0, len(self.body), STEP):
+            part = self.body[start : start + STEP]
+            await send({"type": "http.response.body", "body": bytes(part), "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 class Shape:
@@ -74,7 +92,8 @@ class Shape:
         if b"0" * LONGEST_NUMBER in rest.translate(self._DIGITS):
             raise BadBody("The body holds a number with hundreds of digits.")
         opened, commas = rest.count(b"[") + rest.count(b"{"), rest.count(b",")
-        self._parts += WEIGHT_OF_NESTED * opened + WEIGHT_OF_TEXT * texts + commas / NUMBERS_PER_PART
+        self._parts += WEIGHT_OF_NESTED * opened + WEIGHT_OF_KEY * rest.count(b":") + WEIGHT_OF_TEXT * texts
+        self._parts += commas / NUMBERS_PER_PART
         self.memory += 64 * opened + 56 * texts + 40 * commas
         if self._parts > self._most_parts:
             raise TooLarge(f"the body has more than {self._most_parts:,} parts (docs/settings.md, max_body_parts).")
@@ -118,6 +137,10 @@ def read_large(raw: bytes) -> dict[str, Any]:
         BadBody: it is no JSON object, is nested too deeply, or holds a number that could not be sent back.
         TooLarge: it cannot be read while others wait.
     """
+    if not raw.strip():
+        return {}
+    if raw.count(b"\\ud") + raw.count(b"\\uD") > MOST_SURROGATES:
+        raise TooLarge(f"the body has more than {MOST_SURROGATES:,} escapes of half a character.")
     mark = f"\0{secrets.token_hex(8)} "
     found: list[Any] = []
     pieces = _without_lists(_without_texts(raw.removeprefix(b"\xef\xbb\xbf"), mark, found), mark, found)
@@ -211,7 +234,7 @@ def large_body_with(raw: bytes, body: Mapping[str, Any], fields: Mapping[str, An
 
     Of two fields with one name the last one counts, for all that read JSON.
     """
-    rest = _without_lone_surrogates(raw).removeprefix(b"\xef\xbb\xbf").rstrip()[:-1]
+    rest = _without_lone_surrogates(raw).removeprefix(b"\xef\xbb\xbf").rstrip()[:-1] or b"{"
     return b"%b%b%b" % (rest, b"," if body else b"", json_body(fields)[1:])
 
 
@@ -222,15 +245,16 @@ def _without_lone_surrogates(raw: bytes) -> bytes:
     """JSON in which a question mark stands for each half of a character: some readers refuse it."""
     if b"\\ud" not in raw and b"\\uD" not in raw:
         return raw
-    pieces: list[bytes] = []
-    done, position = 0, -1
-    while (position := raw.find(b"\\", position + 1)) >= 0:
+    mended = bytearray(raw)
+    position = -1
+    while (position := raw.find(b"\\u", position + 1)) >= 0:
+        begin = position
+        while begin and raw[begin - 1] == 92:
+            begin -= 1
+        if (position - begin) % 2:
+            continue  # It is an escaped backslash, and a letter.
         if _HIGH.match(raw, position) and _LOW.match(raw, position + 6):
-            position += 11
+            position += 6
         elif _HIGH.match(raw, position) or _LOW.match(raw, position):
-            pieces += (raw[done:position], b"?")
-            position += 5
-            done = position + 1
-        else:
-            position += 1
-    return b"".join([*pieces, raw[done:]])
+            mended[position : position + 6] = b"\\u003f"
+    return bytes(mended)

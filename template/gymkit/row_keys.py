@@ -24,9 +24,11 @@ class RowKey(NamedTuple):
 def weight(value: Any, limit: int) -> int:
     """The bytes that a JSON value takes in memory. Counting ends beyond `limit`."""
     total, waiting = 0, [value]
-    while waiting and total <= limit:
+    while waiting:
         part = waiting.pop()
         total += getsizeof(part)
+        if total > limit:
+            break
         if isinstance(part, dict):
             total += sum(map(getsizeof, part))
             waiting += part.values()

@@ -35,7 +35,7 @@ from gymkit.bodies import BadBody, error_body, json_body, read_object
 from gymkit.config import EnvironmentConfig
 from gymkit.connections import Connections
 from gymkit.grading import EnvironmentFailed, Verdict
-from gymkit.large_bodies import SMALL_BODY, TooLarge, large_body_with, read_large
+from gymkit.large_bodies import SMALL_BODY, LargeAnswer, TooLarge, large_body_with, read_large
 from gymkit.middleware import CALLER, COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
 from gymkit.redaction import redacted
 from gymkit.row_keys import Digests, own_part, row_digests
@@ -341,10 +341,8 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         if verdict.failure_reason is not None:
             fields["failure_reason"] = redacted(verdict.failure_reason)
         if len(raw) <= SMALL_BODY:
-            answer = json_body(body | fields)
-        else:
-            answer = await self._with_body(raw, large_body_with, raw, body, fields)
-        return HTTPResponse(answer, media_type="application/json")
+            return HTTPResponse(json_body(body | fields), media_type="application/json")
+        return LargeAnswer(await self._with_body(raw, large_body_with, raw, body, fields))
 
     async def aggregate_metrics(self, body: nemo.AggregateMetricsRequest) -> nemo.AggregateMetrics:
         """NeMo Gym's metrics over a whole collection, off the event loop: there may be many rows."""
