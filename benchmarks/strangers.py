@@ -192,26 +192,26 @@ def worst_bodies() -> dict[str, bytes]:
 
     small = json.dumps(item | {"content": content})
     many = json.dumps(item | {"content": "CONTENT"}).replace(
-        '"CONTENT"', f"[{','.join([json.dumps(content[0])] * 25_000)}]"
+        '"CONTENT"', f"[{','.join([json.dumps(content[0])] * 16_000)}]"
     )
     call = '{"type":"function_call","id":"c","call_id":"c","name":"guess","arguments":"{}","status":"completed"}'
     picture = json.dumps(item | {"content": [content[0] | {"text": "x" * 60 * MB}]})
     tokens = json.dumps(item | {"content": content})[:-1] + f',"tokens":[{",".join(["123456"] * 3_900_000)}]}}'
-    texts = json.dumps(item | {"content": [content[0] | {"text": "😀" + "x" * 7 * MB}]})
+    texts = json.dumps(item | {"content": [content[0] | {"text": "😀" + "x" * 3_900_000}]})
     return {
         "empty lists": b'{"a":[%b]}' % b",".join([b"[]"] * 97_000),
-        "objects": b'{"a":[%b]}' % b",".join([b'{"a":1}'] * 62_000),
+        "objects": b'{"a":[%b]}' % b",".join([b'{"a":1}'] * 60_000),
         "keys": b"{%b}" % b",".join(b'"%d":1' % number for number in range(150_000)),
         "texts": b'{"a":[%b]}' % b",".join([b'"ab"'] * 430_000),
-        "numbers among others": b'{"a":[%b,{}]}' % b",".join([b"1"] * 1_900_000),
-        "escapes": b'{"a":["%b"]}' % b'","'.join([b"\\n" * 120] * 15_000),
-        "a text beyond ASCII": ('{"a":"' + "x" * 7_900_000 + '😀"}').encode(),
-        "verify: messages": verify(",".join([small] * 20_000)),
+        "numbers among others": b'{"a":[%b,{}]}' % b",".join([b"1"] * 1_450_000),
+        "escapes": b'{"a":["%b"]}' % b'","'.join([b"\\n" * 120] * 12_000),
+        "a text beyond ASCII": ('{"a":"' + "x" * 3_900_000 + '😀"}').encode(),
+        "verify: messages": verify(",".join([small] * 9_000)),
         "verify: parts of one message": verify(many),
-        "verify: calls": verify(",".join([call] * 25_000)),
+        "verify: calls": verify(",".join([call] * 17_000)),
         "verify: pictures": verify(picture),
         "verify: tokens": verify(tokens),
-        "verify: texts beyond ASCII": verify(",".join([texts] * 8)),
+        "verify: texts beyond ASCII": verify(",".join([texts] * 15)),
         "refused: nested lists": b'{"a":' + b"[" * 12 * MB + b"]" * 12 * MB + b"}",
         "refused: many lists": b'{"a":[' + b",".join([b"[]"] * 8 * MB) + b"]}",
         "refused: a number": b'{"a":' + b"9" * 60 * MB + b"}",

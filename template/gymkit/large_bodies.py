@@ -26,7 +26,7 @@ NUMBERS_PER_PART = 2
 """So many numbers count as a part: where there are many, they stand in long lists."""
 LONGEST_NUMBER = 200
 LONG_TEXT = 256
-LONGEST_UNPLAIN_TEXT = 8_000_000
+LONGEST_UNPLAIN_TEXT = 4_000_000
 """Bytes of a text that is not just printable ASCII: it takes longer to read."""
 LONG_LIST = 4_096
 STEP = 200_000

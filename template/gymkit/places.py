@@ -11,7 +11,7 @@ from gymkit.shares import Shares
 MOST_WAITING = 10_000
 WAITING_PART = 4
 """The rows of those who wait may take this part of the memory for rows: a quarter."""
-LOOK_SECONDS = 1.0
+LOOK_SECONDS = 0.2
 """So often it is looked for sessions that may give way, while somebody waits."""
 
 

@@ -86,7 +86,7 @@ class _Rules:
             for line in (ROOT / name).read_text(encoding="utf-8").splitlines():
                 if line.startswith("# ") and name == IGNORE_FILE:
                     reason = line[2:]
-                lines.append(line)
+                lines.append(line or "#")  # An empty line would not be counted.
                 self._reasons.append(reason)
         gaps = [line for line in WANTED_LINES if line not in lines]
         if gaps:
