@@ -38,7 +38,7 @@ from gymkit.grading import EnvironmentFailed, Verdict
 from gymkit.large_bodies import SMALL_BODY, LargeAnswer, TooLarge, large_body_with, read_large
 from gymkit.middleware import CALLER, COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
 from gymkit.redaction import redacted
-from gymkit.row_keys import Digests, own_part, row_digests
+from gymkit.row_keys import Digests, row_digests
 from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_routes, tool_schemas
 from gymkit.sessions import Beginning, RowTooLarge, Session, SessionClosed, SessionStore
@@ -312,7 +312,8 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         _, body = await self._json_object(request)
         session: Session | None = request.scope.get(SESSION)
         session_id = body.get("resources_session_id")
-        if isinstance(session_id, str) and _TOKEN.fullmatch(session_id) and (session is None or session.id == session_id):
+        named = isinstance(session_id, str) and _TOKEN.fullmatch(session_id)
+        if named and (session is None or session.id == session_id):
             await self._sessions.close(session_id, "It was closed.")
         elif session is not None:
             await self._settle_and_close(session)
@@ -672,7 +673,9 @@ def _typed_seed(body: Row) -> Any:
         raise HTTPException(422, f"This seeds no session. {_first_problem(error)}") from None
     # It stands in a cookie, in logs and in messages.
     if not _TOKEN.fullmatch(seed.resources_session_id):
-        raise HTTPException(422, "This seeds no session. resources_session_id: at most 256 characters of A-Za-z0-9-._~:")
+        raise HTTPException(
+            422, "This seeds no session. resources_session_id: 256 characters at most, of A-Za-z0-9-._~:"
+        )
     return seed
 
 

@@ -167,7 +167,7 @@ def test_without_trusted_proxies_nobody_is_believed(serve: Any, monkeypatch: Any
 
 def test_a_trusted_proxy_is_an_address(monkeypatch: Any) -> None:
     monkeypatch.setenv("ENV_TRUSTED_PROXIES", "10.0.0.0/8 proxy.example")
-    with pytest.raises(CannotServe, match="^ENV_TRUSTED_PROXIES: 'proxy.example' does not appear"):
+    with pytest.raises(CannotServe, match=r"^ENV_TRUSTED_PROXIES: 'proxy\.example' does not appear"):
         make_server(ProbeServer).setup_webserver()
 
 
