@@ -21,7 +21,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gymkit.cli import load_player
@@ -33,8 +32,9 @@ from gymkit.models import Model
 from gymkit.players import Policy
 from gymkit.project import ROOT
 from gymkit.recording import save_pictures, write_page
+from gymkit.redaction import redacted
 from gymkit.rows import data_path, read_rows
-from gymkit.terminal import console
+from gymkit.terminal import console, shown
 
 
 class Summary:
@@ -64,7 +64,7 @@ class Summary:
             console.print(f"  reward {reward:g}: {count}")
         for what, counts in (("masked", self.masked), ("failed", self.failed)):
             for reason, count in counts.most_common():
-                console.print(f"  [red]{what}[/red] ({escape(reason)}): {count}")
+                console.print(f"  [red]{what}[/red] ({shown(reason)}): {count}")
 
 
 # ------------------------------------------------------------------------------------------------------------ main
@@ -132,7 +132,7 @@ def main() -> int:
                         summary.failed[str(error).splitlines()[0]] += 1
                     else:
                         summary.add(result)
-                        output.write(json.dumps(result, ensure_ascii=False) + "\n")
+                        output.write(redacted(json.dumps(result, ensure_ascii=False)) + "\n")
                         pictures = save_pictures(result, ROOT / "results" / "pictures")
                         if options.record:
                             write_page(result, options.record)
@@ -154,7 +154,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except CommandError as error:
-        console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
+        console.print(f"[red]{shown(str(error))}[/red]", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -60,10 +60,14 @@ def marked(
 
 def uploaded(environment: Environment) -> list[Path]:
     """The files that `gymkit deploy` would upload."""
-    said = environment.run_ok(*DEPLOY, "--dry-run")
-    names = re.findall(r"^ +[\d,]+  (\S+)$", said, re.MULTILINE)
+    names = names_in(environment.run_ok(*DEPLOY, "--dry-run"))
     assert "server.py" in names
     return [environment.path / name for name in names]
+
+
+def names_in(said: str) -> set[str]:
+    """The files that a dry run has said would go to the Space."""
+    return set(re.findall(r"^ +[\d,]+  (\S+)$", said, re.MULTILINE))
 
 
 def in_the_context(environment: Environment, folder: Path) -> list[Path]:

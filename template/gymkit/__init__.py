@@ -10,6 +10,7 @@ Programs, which are handed what they need of the environment
 - `cases`       writes the cases by which NeMo Gym tries the grader
 - `check`       checks a live server
 - `deploy`      puts the environment on a Hugging Face Space
+- `upload`      which files go there, and which stay at home
 - `describe`    carries the description to where it has to stand as well
 - `conflicts`   names the conflict markers of an update
 - `fixture`     the server in one process, and NeMo Gym's fixture of the cases
@@ -19,7 +20,13 @@ The server
 - `middleware`  cookie, API key, size limit, and what happens to an error (plain ASGI)
 - `page`        the page at `/`, on which a person can play
 - `config`      its settings
+- `intake`      large bodies, as they arrive
+- `large_bodies`  what is in them, read so that nobody waits for it
+- `connections` how many connections there may be, and for how long
 - `sessions`    one episode per cookie: made from its row, one call at a time, always ended
+- `places`      how many sessions there may be, and the line of those who wait for a place
+- `row_keys`    what tells a session's row from others
+- `shares`      who holds how much of what there is
 - `tools`       the route of a tool: arguments in, text out, with a time limit
 - `schemas`     the tools' schemas, made from the routes
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
@@ -37,6 +44,7 @@ What all of them use
 - `answers`     the final answer in a model's response
 - `rows`        data rows
 - `project`     the environment's names and paths
+- `redaction`   keys, kept out of what is shown, logged, recorded or answered
 - `items`, `pictures`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.

@@ -17,6 +17,8 @@ from typing import Any
 from gymkit.errors import CommandError
 from gymkit.players import Player
 from gymkit.project import ROOT, ProjectError, reward_range
+from gymkit.redaction import redacted
+from gymkit.terminal import printable
 
 COMMANDS = {
     "data": "write the task rows in data/ from tasks.py and the tools",
@@ -189,6 +191,6 @@ def main() -> None:
     try:
         sys.exit(run(options.command, options))
     except CommandError as error:
-        sys.exit(f"gymkit {options.command}: {error}")
+        sys.exit(f"gymkit {options.command}: {printable(redacted(str(error)))}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from textwrap import indent
 
-from rich.markup import escape
 from rich.panel import Panel
 
 from gymkit.client import EnvironmentClient
@@ -14,7 +13,7 @@ from gymkit.items import Item, output_text, text_of
 from gymkit.pictures import picture_message, take_apart
 from gymkit.players import Policy
 from gymkit.rows import Row
-from gymkit.terminal import console
+from gymkit.terminal import console, shown
 
 
 def with_tools(row: Row, tools: list[Item]) -> Row:
@@ -47,7 +46,7 @@ def play_episode(url: str, row: Row, policy: Policy, max_turns: int, show: bool 
     if show:
         for item in row["responses_create_params"]["input"]:
             role = item.get("role", "")
-            console.print(Panel(escape(text_of(item)), title=role, title_align="left", border_style="dim"))
+            console.print(Panel(shown(text_of(item)), title=shown(role), title_align="left", border_style="dim"))
     client.post_ok("/seed_session", row)
     items = play_on(client, row, policy, max_turns, show)
     return client.post_ok("/verify", verify_request(row, items, getattr(policy, "model", "policy.py")))
@@ -63,7 +62,7 @@ def play_on(client: EnvironmentClient, row: Row, policy: Policy, max_turns: int,
         if show:
             for item in output:
                 if item["type"] == "message":
-                    console.print(f"[bold]{turn:3d}[/bold]  {escape(text_of(item))}")
+                    console.print(f"[bold]{turn:3d}[/bold]  {shown(text_of(item))}")
         pictures: list[str] = []
         calls = [item for item in output if item["type"] == "function_call"]
         over = not calls
@@ -73,8 +72,8 @@ def play_on(client: EnvironmentClient, row: Row, policy: Policy, max_turns: int,
             pictures += [picture] if picture else []
             items.append({"type": "function_call_output", "call_id": call["call_id"], "output": result})
             if show:
-                console.print(f"[bold]{turn:3d}[/bold]  [cyan]{call['name']}[/cyan] {escape(call['arguments'])}")
-                console.print(f"[green]{escape(indent(output_text(result), ' ' * 5))}[/green]")
+                console.print(f"[bold]{turn:3d}[/bold]  [cyan]{shown(call['name'])}[/cyan] {shown(call['arguments'])}")
+                console.print(f"[green]{indent(shown(output_text(result)), ' ' * 5)}[/green]")
         if pictures:
             items.append(picture_message(pictures))
         if over:
