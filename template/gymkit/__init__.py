@@ -17,10 +17,12 @@ Programs, which are handed what they need of the environment
 The server
 - `server`      its endpoints: seed, tools, verify, close
 - `middleware`  cookie, API key, size limit, and what happens to an error (plain ASGI)
+- `openapi`     what /openapi.json says of them
 - `page`        the page at `/`, on which a person can play
 - `config`      its settings
 - `sessions`    one episode per cookie: made from its row, one call at a time, always ended
 - `tools`       the route of a tool: arguments in, text out, with a time limit
+- `signatures`  a tool's function: which parameters make up its arguments
 - `schemas`     the tools' schemas, made from the routes
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
 - `cluster`     work on a Ray cluster
@@ -37,7 +39,8 @@ What all of them use
 - `answers`     the final answer in a model's response
 - `rows`        data rows
 - `project`     the environment's names and paths
-- `items`, `pictures`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`
+- `replies`     what a model has answered, read whatever form it comes in
+- `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.
 """

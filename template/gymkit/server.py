@@ -25,9 +25,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response as HTTPResponse
 
-from gymkit import page, project, rows
+from gymkit import openapi, page, project, rows
 from gymkit.access import CannotServe, number_from_environ, refuse_strangers
-from gymkit.answers import Response
+from gymkit.answers import NO_RESPONSE, Response, read_response
 from gymkit.bodies import BadBody, error_body, json_body, read_object
 from gymkit.config import EnvironmentConfig
 from gymkit.grading import EnvironmentFailed, Verdict
@@ -35,7 +35,7 @@ from gymkit.middleware import COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddlewar
 from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_routes, tool_schemas
 from gymkit.sessions import Session, SessionClosed, SessionStore
-from gymkit.tools import ToolFailed, ToolRoute
+from gymkit.tools import ToolFailed, ToolRoute, tools_of_routers
 
 __all__ = ["CannotServe", "EnvironmentConfig", "EnvironmentFailed", "EnvironmentServer", "InvalidRow"]
 
@@ -44,19 +44,6 @@ log = logging.getLogger("gymkit")
 
 class InvalidRow(ValueError):
     """A data row from which no episode can be made. The message says what is wrong with it."""
-
-
-NO_RESPONSE = {
-    "id": "none",
-    "created_at": 0.0,
-    "model": "none",
-    "object": "response",
-    "output": [],
-    "parallel_tool_calls": False,
-    "tool_choice": "auto",
-    "tools": [],
-}
-"""The response of a policy that has not been asked for one."""
 
 
 STILL_RUNNING = "A tool call of this session was still running."
@@ -241,6 +228,13 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         app.router.lifespan_context = lifespan
         # Routes from here on, those of server.py, are tools.
         app.router.route_class = ToolRoute
+        app.router.include_router = tools_of_routers(app.router)
+        app.router.redirect_slashes = False  # `GymMiddleware` reads such paths as they are meant.
+        app.openapi = lambda: openapi.document(
+            app,
+            with_key=bool(os.environ.get("ENV_API_KEY")),
+            with_rate_limit=number_from_environ("ENV_RATE_LIMIT") is not None,
+        )
         return app
 
     async def seed_session(self, request: Request) -> Any:
@@ -289,7 +283,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         body = await _json_object(request)
         session: Session | None = request.scope.get(SESSION)
         session_id = body.get("resources_session_id")
-        if isinstance(session_id, str) and (session is None or session.id == session_id):
+        if not isinstance(session_id, str | None):
+            raise HTTPException(422, "This closes no session. resources_session_id: a text is wanted")
+        if session_id is not None and (session is None or session.id == session_id):
             await self._sessions.close(session_id, "It was closed.")
         elif session is not None:
             await self._settle_and_close(session)
@@ -315,6 +311,13 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         if "instance_config" in fields and isinstance(instance_config, dict):
             fields["instance_config"] = instance_config | fields["instance_config"]
         return HTTPResponse(json_body(body | fields), media_type="application/json")
+
+    async def aggregate_metrics(self, body: nemo.AggregateMetricsRequest) -> nemo.AggregateMetrics:
+        """What NeMo Gym's statistics make of many verdicts; 422 where they are none."""
+        try:
+            return await super().aggregate_metrics(body)
+        except Exception as error:
+            raise HTTPException(422, f"These are no verdicts. {type(error).__name__}: {error}"[:500]) from None
 
     async def list_tools(self, request: Request) -> Any:
         """The tools, as Responses API function tools."""
@@ -603,10 +606,14 @@ def _typed_seed(body: Row) -> Any:
 
 def _response(body: Row) -> Response:
     """The response in a request for a verdict."""
+    if not isinstance(body.get("responses_create_params"), dict):
+        raise HTTPException(422, "This is no request for a verdict. responses_create_params: an object is wanted")
+    if "response" not in body:
+        raise HTTPException(422, "This is no request for a verdict. response: it is missing")
     try:
-        return nemo.BaseVerifyRequest.model_validate(body).response
-    except ValidationError as error:
-        raise HTTPException(422, f"This is no request for a verdict. {_first_problem(error)}") from None
+        return read_response(body["response"])
+    except ValueError as error:
+        raise HTTPException(422, f"This is no request for a verdict. {error}") from None
 
 
 def _first_problem(error: ValidationError) -> str:
