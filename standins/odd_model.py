@@ -197,7 +197,9 @@ class OddHandler(Handler):
         tools = [tool["function"] if chat else tool for tool in body.get("tools", [])]
         answered = sum(item.get("role") == "tool" or item.get("type") == "function_call_output" for item in history)
         answer = plain_answer(tools, self.wanted, answered)
-        names = [list(ODDITIES)[number % len(ODDITIES)], *random.sample(list(ODDITIES), random.choice((0, 0, 1, 2)))]
+        chosen = [list(ODDITIES)[number % len(ODDITIES)], *random.sample(list(ODDITIES), random.choice((0, 0, 1, 2)))]
+        # Of each kind (arguments, content, ...) one: two would undo each other.
+        names = list({name.split()[0]: name for name in reversed(chosen)}.values())
         for name in names:
             ODDITIES[name](answer)
         if "reasoning" in answer:

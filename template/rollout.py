@@ -65,7 +65,7 @@ class Summary:
             console.print(f"  reward {reward:g}: {count}")
         for what, counts in (("masked", self.masked), ("failed", self.failed)):
             for reason, count in counts.most_common():
-                console.print(f"  [red]{what}[/red] ({escape(reason)}): {count}")
+                console.print(f"  [red]{what}[/red] ({escape(reason)}): {count}", soft_wrap=True)
 
 
 def outcome(episode: "Future[Item]") -> tuple[Item | None, Exception | None]:

@@ -373,5 +373,9 @@ def test_the_openapi_document_says_what_the_endpoints_take_and_answer(forms: Liv
 
 
 def test_statistics_of_what_are_no_verdicts_are_refused(client: Client) -> None:
-    answered = client.post("/aggregate_metrics", json={"verify_responses": [{"x": 1}]})
+    rows = [{"_ng_task_index": {}, "reward": 1.0}]
+    answered = client.post("/aggregate_metrics", json={"verify_responses": rows})
     assert answered.status_code == 422
+    assert "These are no verdicts." in answered.json()["output"]
+    rows = [{"_ng_task_index": 0, "_ng_rollout_index": 0, "reward": 1.0}]
+    assert client.post("/aggregate_metrics", json={"verify_responses": rows}).status_code == 200

@@ -125,14 +125,14 @@ def test_models_that_hold_themselves_are_objects_at_the_root() -> None:
 
 
 def test_examples_keep_all_their_keys() -> None:
-    book = {"title": "Dune", "properties": {"title": "x"}}
+    example = {"title": "Dune", "properties": {"title": "x"}}
 
     class Books(ToolRequest):
-        book: dict[str, Any] = Field(examples=[book], description="A book.")
+        book: dict[str, Any] = Field(examples=[example], description="A book.")
         title: str = Field(default="title", json_schema_extra={"enum": ["title"]})
 
     properties = parameters_of(Books)["properties"]
-    assert properties["book"]["examples"] == [book]
+    assert properties["book"]["examples"] == [example]
     assert properties["title"] == {"default": "title", "enum": ["title"], "type": "string"}
 
 
