@@ -78,7 +78,7 @@ def _mended(item: Any) -> Any:
         return item
     kept = {key: part for key, part in item.items() if part is not None}
     kept.setdefault("id", "none")
-    if "content" in item or kept.get("type", "message") == "message":
+    if "content" in item or item.get("type") == "message":
         content = kept.get("content") or []
         parts = [content] if isinstance(content, str) else content
         if isinstance(parts, list):
