@@ -159,7 +159,10 @@ def as_stream(body: Json) -> str:
     else:
         choice = body["choices"][0]
         said = {**choice["message"], "tool_calls": [{**c, "index": 0} for c in choice["message"].get("tool_calls", [])]}
-        events = [{"choices": [{"delta": said}]}, {"choices": [{"delta": {}, "finish_reason": choice["finish_reason"]}]}]
+        events = [
+            {"choices": [{"delta": said}]},
+            {"choices": [{"delta": {}, "finish_reason": choice["finish_reason"]}]},
+        ]
     return ": waiting\n\n" + "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
 
 
@@ -216,7 +219,11 @@ class OddHandler(Handler):
         """Whether a call of ours comes back without the reasoning before it, which some endpoints refuse."""
         if chat:
             calls = [(call["id"], item) for item in history for call in item.get("tool_calls") or []]
-            return any(self.reasoned.get(name) != item.get("reasoning_content") for name, item in calls if name in self.reasoned)
+            return any(
+                self.reasoned.get(name) != item.get("reasoning_content")
+                for name, item in calls
+                if name in self.reasoned
+            )
         texts = {part["text"] for item in history if item.get("type") == "reasoning" for part in item["summary"]}
         calls = [item["call_id"] for item in history if item.get("type") == "function_call"]
         return any(self.reasoned[name] not in texts for name in calls if name in self.reasoned)

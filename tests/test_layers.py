@@ -23,7 +23,8 @@ LAYERS = [
     {"server"},  # endpoints
     {"middleware", "openapi", "page", "config"},
     # Within the server: one tool call, one episode. Outside of it: a client.
-    {"tools", "signatures", "schemas", "sessions", "pool", "cluster"} | {"client", "players", "models", "episodes", "recording"},
+    {"tools", "signatures", "schemas", "sessions", "pool", "cluster"}
+    | {"client", "players", "models", "episodes", "recording"},
     # Answers, verdicts, names and paths.
     {"answers", "grading", "rows", "items", "bodies", "access", "rate_limit", "pictures", "replies", "waiting"}
     | {"project", "logs", "terminal", "errors"},

@@ -47,8 +47,21 @@ def claude_code() -> list[Any]:
 def codex() -> list[Any]:
     items: list[dict[str, Any]] = [
         {"id": "1", "type": "reasoning", "text": "Hm."},
-        {"id": "2", "type": "command_execution", "command": "ls", "aggregated_output": "", "exit_code": 2, "status": "failed"},
-        {"id": "3", "type": "mcp_tool_call", "tool": "guess", "arguments": {"word": "crane"}, "result": {"content": []}},
+        {
+            "id": "2",
+            "type": "command_execution",
+            "command": "ls",
+            "aggregated_output": "",
+            "exit_code": 2,
+            "status": "failed",
+        },
+        {
+            "id": "3",
+            "type": "mcp_tool_call",
+            "tool": "guess",
+            "arguments": {"word": "crane"},
+            "result": {"content": []},
+        },
         {"id": "4", "type": "web_search", "query": "crane"},
         {"id": "5", "type": "agent_message", "text": SAID},
     ]
@@ -74,7 +87,12 @@ def image_tools() -> list[Any]:
         Image.new("RGB", (2, 2)).save(path)
         content = [{"type": "text", "text": "Here:"}, {"type": "image", "image": path}]
         shown, _ = ImageToolsAgent._tool_user_message(agent, {"content": content})
-    message = {"type": "message", "id": "msg_1", "role": "assistant", "content": [{"type": "output_text", "text": SAID}]}
+    message = {
+        "type": "message",
+        "id": "msg_1",
+        "role": "assistant",
+        "content": [{"type": "output_text", "text": SAID}],
+    }
     message["content"][0]["annotations"] = []  # type: ignore[index]
     return [shown, message]
 

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
 from gymkit import project
+from gymkit.tools import ToolRoute
 
 Schema = dict[str, Any]
 
@@ -78,6 +79,17 @@ CONTROL: dict[str, Schema] = {
         "answer": {"$ref": "#/components/schemas/Identity"},
         "statuses": {"422": "The body is no JSON object, or names no session."},
     },
+    "/aggregate_metrics": {
+        "summary": "Statistics of many verdicts",
+        "description": "NeMo Gym's own.",
+        "body": {
+            "type": "object",
+            "properties": {"verify_responses": {"type": "array", "items": {"type": "object"}}},
+            "required": ["verify_responses"],
+        },
+        "answer": {"type": "object"},
+        "statuses": {"422": "The body is no JSON object, or holds no verdicts."},
+    },
     "/tools": {
         "summary": "The tools",
         "description": "As an agent gets them.",
@@ -111,6 +123,10 @@ def document(app: FastAPI, with_key: bool, with_rate_limit: bool) -> Schema:
             statuses["401"] = "The API key is missing or wrong."
         if with_key or with_rate_limit:
             statuses["429"] = "Too many requests. Retry-After says when to ask again."
+        for route in app.routes:
+            if isinstance(route, ToolRoute) and route.is_tool and route.arguments_model is not None:
+                needed = any(field.is_required() for field in route.arguments_model.model_fields.values())
+                made["paths"][route.path]["post"]["requestBody"]["required"] = needed
         for path, operations in made["paths"].items():
             for method, operation in operations.items():
                 _describe(path, operation)
@@ -128,7 +144,7 @@ def _describe(path: str, operation: Schema) -> None:
     if known is None:
         content = operation["responses"].get("200", {}).get("content", {}).get("application/json", {})
         schema = content.get("schema")
-        if "410" in operation["responses"] and schema:  # a tool: one that comes to nothing answers with a text
+        if "410" in operation["responses"] and schema:  # A tool: one that comes to nothing answers with a text
             content["schema"] = {"anyOf": [schema, ERROR]}
         for status, response in operation["responses"].items():
             if status.startswith(("4", "5")) and "content" not in response:
@@ -136,7 +152,7 @@ def _describe(path: str, operation: Schema) -> None:
         return
     operation["summary"], operation["description"] = known["summary"], known["description"]
     if "body" in known:
-        operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": known["body"]}}}
+        operation["requestBody"] = {"required": "required" in known["body"], "content": {"application/json": {"schema": known["body"]}}}
     answer = {"description": "Done.", "content": {"application/json": {"schema": known["answer"]}}}
     operation["responses"] = {"200": answer}
     _answer(operation, known["statuses"])

@@ -312,11 +312,14 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             fields["instance_config"] = instance_config | fields["instance_config"]
         return HTTPResponse(json_body(body | fields), media_type="application/json")
 
-    async def aggregate_metrics(self, body: nemo.AggregateMetricsRequest) -> nemo.AggregateMetrics:
+    async def aggregate_metrics(self, request: Request) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
         """What NeMo Gym's statistics make of many verdicts; 422 where they are none."""
+        body = await _json_object(request)
         try:
-            return await super().aggregate_metrics(body)
-        except Exception as error:
+            return await super().aggregate_metrics(nemo.AggregateMetricsRequest.model_validate(body))
+        except ValidationError as error:
+            raise HTTPException(422, f"These are no verdicts. {_first_problem(error)}") from None
+        except Exception as error:  # It checks little, and fails in many ways.
             raise HTTPException(422, f"These are no verdicts. {type(error).__name__}: {error}"[:500]) from None
 
     async def list_tools(self, request: Request) -> Any:
