@@ -23,7 +23,7 @@ seed = 1
 # 410 and 422 are documented: the session has ended, and no episode can be made from a made-up row.
 expected-statuses = ["2xx", "401", "403", "404", "409", "410", "422", "503"]
 """
-TIMEOUT = ("--request-timeout", "60")  # A tool may wait for half a minute.
+TIMEOUT = ("--request-timeout", "60", "--max-response-time", "60")  # A tool may wait for half a minute.
 OF_TOOLS = """
 [checks.negative_data_rejection]
 # What can be understood is taken: "3" for 3.

@@ -40,6 +40,8 @@ from gymkit.waiting import LONGEST_WAIT, seconds_to_wait
 
 log = logging.getLogger("gymkit")
 
+MODEL_ATTEMPTS = 3
+"""So often the model is asked whose answer cannot be read. Its server asks an endpoint again that is busy; not then."""
 ATTEMPTS = 10
 """So often the environment is asked that wants to be asked later (429), or is full (503)."""
 MODEL_FAILED = "agent_run_error"
@@ -100,7 +102,7 @@ class PictureAgent(SimpleAgent):
             while True:
                 step += 1
                 context = with_last_pictures([*question, *items], self.config.max_pictures)
-                answer = await self._ask(url, {**params, "input": context}, model_cookies)
+                answer = await self._answer(url, {**params, "input": context}, model_cookies)
                 items += [_sent_back(item) for item in answer.output]
                 output += answer.output
                 usage = _added(usage, answer.usage)
@@ -141,8 +143,21 @@ class PictureAgent(SimpleAgent):
                 await asyncio.sleep(wait)
         raise AssertionError("ATTEMPTS is at least 1")
 
+    async def _answer(self, url: str, body: Item, cookies: dict[str, str]) -> NeMoGymResponse:
+        """The model's next answer, asked for a few times. `cookies` is kept up to date.
+
+        Raises:
+            Failed: there is none.
+        """
+        for attempt in range(1, MODEL_ATTEMPTS):
+            try:
+                return await self._ask(url, body, cookies)
+            except Failed:
+                await asyncio.sleep(attempt)
+        return await self._ask(url, body, cookies)
+
     async def _ask(self, url: str, body: Item, cookies: dict[str, str]) -> NeMoGymResponse:
-        """The model's next answer. `cookies` is kept up to date.
+        """One answer of the model's.
 
         Raises:
             Failed: there is none.
