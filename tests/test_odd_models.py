@@ -74,7 +74,9 @@ def test_the_agent_accounts_for_every_episode(
     head = head_server()
     configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
     with standin(ODD_MODEL, environment, log, "terminate") as url:
-        start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *venv_of_servers, *head]
+        # NeMo Gym 0.4's openai_model asks an endpoint for ever that answers 429, 502 or 503.
+        limit = "++my_env_agent.responses_api_agents.my_env_agent.model_seconds=15"
+        start = ["ng_run", f"+config_paths=[{configs}]", limit, *policy_overrides(url), *venv_of_servers, *head]
         with servers(environment, tmp_path / "servers.log", *start) as said:
             done = environment.run(
                 *("ng_collect_rollouts", "+agent_name=my_env_agent", f"+input_jsonl_fpath={data}"),

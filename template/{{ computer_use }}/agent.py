@@ -71,6 +71,11 @@ class PictureAgentConfig(SimpleAgentConfig):
         ge=1,
         description="The model sees so many of the last pictures; earlier ones are left out. None: all of them.",
     )
+    model_seconds: float = Field(
+        default=1800,
+        gt=0,
+        description="Time limit of an answer of the model's. NeMo Gym 0.4's model servers ask a busy endpoint for ever.",
+    )
 
 
 class PictureAgent(SimpleAgent):
@@ -149,12 +154,17 @@ class PictureAgent(SimpleAgent):
         Raises:
             Failed: there is none.
         """
-        for attempt in range(1, MODEL_ATTEMPTS):
-            try:
+        try:
+            async with asyncio.timeout(self.config.model_seconds):
+                for attempt in range(1, MODEL_ATTEMPTS):
+                    try:
+                        return await self._ask(url, body, cookies)
+                    except Failed:
+                        await asyncio.sleep(attempt)
                 return await self._ask(url, body, cookies)
-            except Failed:
-                await asyncio.sleep(attempt)
-        return await self._ask(url, body, cookies)
+        except TimeoutError:
+            reason = f"The model server did not answer within {self.config.model_seconds:g} seconds."
+            raise Failed(MODEL_FAILED, reason) from None
 
     async def _ask(self, url: str, body: Item, cookies: dict[str, str]) -> NeMoGymResponse:
         """One answer of the model's.
@@ -166,6 +176,8 @@ class PictureAgent(SimpleAgent):
         try:
             answered = await self.server_client.post(server_name=name, url_path=url, json=body, cookies=cookies)
             text = (await answered.read()).decode(errors="replace")
+        except TimeoutError:
+            raise
         except Exception as error:  # of aiohttp's, or of the JSON that is sent
             raise Failed(MODEL_FAILED, f"The model server cannot be asked: {type(error).__name__}: {error}") from None
         if not answered.ok:

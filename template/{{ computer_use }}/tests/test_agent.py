@@ -53,10 +53,12 @@ class Servers:
         self.of_model, self.of_environment = of_model, of_environment
         self.posted: list[tuple[str, Any, dict[str, str]]] = []
         self.shown: list[Item] = []
+        self.seconds = 0.0
 
     async def post(self, server_name: str, url_path: str, json: Any, cookies: dict[str, str]) -> Any:
         if server_name == "model":
             self.shown = json["input"]
+            await asyncio.sleep(self.seconds)
             return self.of_model.pop(0) if self.of_model else answer(self.response(), {})
         self.posted.append((url_path, json, dict(cookies)))
         if self.of_environment:
@@ -88,13 +90,14 @@ def run(calls: list[tuple[str, str]], params: dict[str, Any]) -> tuple[list[str]
     return [str(item.output) for item in done.output if item.type == "function_call_output"], servers
 
 
-def play(servers: Servers, params: dict[str, Any]) -> Any:
+def play(servers: Servers, params: dict[str, Any], model_seconds: float = 60) -> Any:
     """What the agent makes of an episode."""
     config = PictureAgentConfig.model_construct(
         model_server=SimpleNamespace(name="model"),
         resources_server=SimpleNamespace(name="environment"),
         max_steps=None,
         max_pictures=None,
+        model_seconds=model_seconds,
     )
     agent = PictureAgent.model_construct(config=config, server_client=servers)
     request = Request({"type": "http", "headers": [(b"cookie", b"session=0")], "path": "/v1/responses"})
@@ -161,7 +164,14 @@ def test_a_model_that_fails_once_is_asked_again(bad: Any, no_waiting: list[float
     done = play(servers, PARAMS)
     assert [path for path, _, _ in servers.posted] == ["/screenshot"]
     assert done.metadata is None
-    assert len(no_waiting) == 1
+    assert [seconds for seconds in no_waiting if seconds] == [1]
+
+
+def test_a_model_that_never_answers_ends_the_episode() -> None:
+    servers = Servers([], [], [])
+    servers.seconds = 60
+    done = play(servers, PARAMS, model_seconds=0.2)
+    assert done.metadata[FAILURE_REASON] == "The model server did not answer within 0.2 seconds."
 
 
 @pytest.mark.parametrize("played", [0, 1])
@@ -195,7 +205,7 @@ def test_an_environment_that_wants_to_be_asked_later_is_asked_later(no_waiting: 
     servers = Servers([("screenshot", "{}")], [], later)
     done = play(servers, PARAMS)
     assert [item.output for item in done.output if item.type == "function_call_output"] == ['{"output": "seen"}']
-    assert no_waiting == [7.0, 1.0]
+    assert [seconds for seconds in no_waiting if seconds] == [7.0, 1.0]
 
 
 def verified(response: Any) -> SimpleAgentVerifyResponse:
