@@ -27,10 +27,10 @@ def policy_overrides(url: str) -> list[str]:
 
 
 @contextmanager
-def standin(script: Path, environment: Environment, log: Path) -> Iterator[str]:
+def standin(script: Path, environment: Environment, log: Path, *arguments: str) -> Iterator[str]:
     """Serve a stand-in model of standins/; its base URL. It writes all requests that it gets into the log."""
     port = free_port()
-    process = subprocess.Popen([environment.python, script, str(port), environment.path, log])
+    process = subprocess.Popen([environment.python, script, str(port), environment.path, log, *arguments])
     try:
         deadline = time.monotonic() + 30
         while True:

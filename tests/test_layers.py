@@ -21,12 +21,12 @@ LAYERS = [
     # Programs, which are handed what they need of the environment.
     {"serve", "fixture", "data", "cases", "describe", "check", "deploy", "upload", "conflicts"},
     {"server"},  # endpoints
-    {"middleware", "page", "config", "connections"},
+    {"middleware", "openapi", "page", "config", "connections"},
     # Within the server: one tool call, one episode. Outside of it: a client.
-    {"tools", "schemas", "sessions", "places", "intake", "pool", "cluster"}
+    {"tools", "signatures", "schemas", "sessions", "places", "intake", "pool", "cluster"}
     | {"client", "players", "models", "episodes", "recording"},
     # Answers, verdicts, names and paths.
-    {"answers", "grading", "rows", "items", "bodies", "access", "rate_limit", "pictures"}
+    {"answers", "grading", "rows", "items", "bodies", "access", "rate_limit", "pictures", "replies", "waiting"}
     | {"project", "logs", "terminal", "errors", "row_keys", "shares", "redaction", "large_bodies"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""

@@ -18,6 +18,7 @@ Programs, which are handed what they need of the environment
 The server
 - `server`      its endpoints: seed, tools, verify, close
 - `middleware`  cookie, API key, size limit, and what happens to an error (plain ASGI)
+- `openapi`     what /openapi.json says of them
 - `page`        the page at `/`, on which a person can play
 - `config`      its settings
 - `intake`      large bodies, as they arrive
@@ -28,6 +29,7 @@ The server
 - `row_keys`    what tells a session's row from others
 - `shares`      who holds how much of what there is
 - `tools`       the route of a tool: arguments in, text out, with a time limit
+- `signatures`  a tool's function: which parameters make up its arguments
 - `schemas`     the tools' schemas, made from the routes
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
 - `cluster`     work on a Ray cluster
@@ -45,7 +47,8 @@ What all of them use
 - `rows`        data rows
 - `project`     the environment's names and paths
 - `redaction`   keys, kept out of what is shown, logged, recorded or answered
-- `items`, `pictures`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`
+- `replies`     what a model has answered, read whatever form it comes in
+- `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.
 """
