@@ -10,7 +10,7 @@ __all__ = ["NO_RESPONSE", "OtherItem", "Response", "final_answer", "read_respons
 
 
 class OtherItem(BaseModel):
-    """An item that this line of NeMo Gym has no class for: a tool of the provider's own, say. It keeps all its fields."""
+    """An item that this line of NeMo Gym has no class for: a tool of the provider's own, say. All fields are kept."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -3,7 +3,8 @@
 
 It is strict about nothing that can be understood: arguments that are an object, nothing at all, or JSON in JSON;
 content that is null, a text or a list; missing ids; an answer in pieces that nobody has asked for. What it cannot
-understand it says: in one line for the person who runs the model (`BadReply`), or in a text for the model (`BadArguments`).
+understand it says: in one line for the person who runs the model (`BadReply`), or in a text for the model
+(`BadArguments`).
 """
 
 import json

@@ -113,7 +113,8 @@ def test_a_call_without_arguments_has_an_empty_object(arguments: Any) -> None:
 def test_calls_come_in_older_forms_too() -> None:
     function = {"name": "guess", "arguments": "{}"}
     older: list[dict[str, Any]] = [{"function_call": function}, {"tool_calls": {"function": function}}]
-    for answer in (*older, {"tool_calls": [function]}):
+    older.append({"tool_calls": [function]})
+    for answer in older:
         assert [item["name"] for item in read(completion(**answer)).items] == ["guess"]
     assert read(completion(tool_calls=None, content="So.")).items[0]["type"] == "message"
     assert [item["name"] for item in read(completion(tool_calls=[None, {}])).items] == ["", ""]
