@@ -5,6 +5,8 @@ They are what template/tests/transcripts.json holds. To write it anew, with the 
     ENVIRONMENT/.venv/bin/python tools/transcripts.py > template/tests/transcripts.json
 """
 
+# Its packages are those of an environment.
+# pyright: reportMissingImports=false
 import json
 import sys
 import tempfile

@@ -10,7 +10,7 @@ __all__ = ["NO_RESPONSE", "OtherItem", "Response", "final_answer", "read_respons
 
 
 class OtherItem(BaseModel):
-    """An item that this line of NeMo Gym has no class for: a tool of the provider's own, say. All its fields are kept."""
+    """An item that this line of NeMo Gym has no class for: a tool of the provider's own, say. All fields are kept."""
 
     model_config = ConfigDict(extra="allow")
 
@@ -32,15 +32,15 @@ NO_RESPONSE: dict[str, Any] = {
 ITEMS_AT_ONCE = 100
 """So many items of a response are read in one step."""
 
-_items: TypeAdapter[Any] = TypeAdapter(Response.model_fields["output"].annotation)
+_items: TypeAdapter[Any] = TypeAdapter(Response.model_fields["output"].annotation or list[Any])
 
 
 def read_response(body: Any) -> Response:
     """A response as agents really send it.
 
     NeMo Gym's own class is strict, and more so on 0.4: it refuses usage without details, a message without annotations,
-    an item with a status of null, an item of a kind that it does not know. None of it matters to a grade. What cannot be
-    read of the response's own fields is left out; an item that cannot be read is kept as it is (`OtherItem`).
+    an item with a status of null, an item of a kind that it does not know. None of it matters to a grade. What cannot
+    be read of the response's own fields is left out; an item that cannot be read is kept as it is (`OtherItem`).
 
     Raises:
         ValueError: it is no response: there is no list of items with a type each. The message says so.

@@ -129,7 +129,9 @@ def call_tool(client: EnvironmentClient, call: Item, tools: list[str]) -> str:
     A name that is none of the tools' is not called: `verify` and `close_session` are endpoints, but not the model's.
     """
     if call["name"] not in tools:
-        return json.dumps({"output": f"Error: there is no tool {call['name']!r}. The tools are: {', '.join(tools) or 'none'}."})
+        return json.dumps(
+            {"output": f"Error: there is no tool {call['name']!r}. The tools are: {', '.join(tools) or 'none'}."}
+        )
     try:
         return client.call(call["name"], read_arguments(call["arguments"]))
     except BadArguments as error:

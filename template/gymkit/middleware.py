@@ -286,8 +286,10 @@ class GymMiddleware:
 
 
 def _without_stray_slashes(scope: Scope) -> None:
-    """Read `//guess/` as `/guess`. A redirect would lose the body with some clients; and behind a proxy that ends TLS it
-    would lead to http."""
+    """Read `//guess/` as `/guess`.
+
+    A redirect would lose the body with some clients, and lead to http behind a proxy that ends TLS.
+    """
     path: str = scope["path"]
     if path != "/" and ("//" in path or path.endswith("/")):
         path = "/" + "/".join(filter(None, path.split("/")))

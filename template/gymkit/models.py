@@ -40,9 +40,7 @@ class Endpoint:
         if use_chat:
             self._use_chat.set()
         # Each attempt is made here, where Retry-After is obeyed for longer than the client does.
-        self._client = openai.OpenAI(
-            base_url=self.base_url, api_key=api_key, max_retries=0, timeout=MODEL_SECONDS
-        )
+        self._client = openai.OpenAI(base_url=self.base_url, api_key=api_key, max_retries=0, timeout=MODEL_SECONDS)
         self._has_answered = False
 
     def ask(self, params: Item, items: list[Item], taken: set[str]) -> Reply:

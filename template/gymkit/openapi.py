@@ -152,7 +152,10 @@ def _describe(path: str, operation: Schema) -> None:
         return
     operation["summary"], operation["description"] = known["summary"], known["description"]
     if "body" in known:
-        operation["requestBody"] = {"required": "required" in known["body"], "content": {"application/json": {"schema": known["body"]}}}
+        operation["requestBody"] = {
+            "required": "required" in known["body"],
+            "content": {"application/json": {"schema": known["body"]}},
+        }
     answer = {"description": "Done.", "content": {"application/json": {"schema": known["answer"]}}}
     operation["responses"] = {"200": answer}
     _answer(operation, known["statuses"])

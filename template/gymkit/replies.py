@@ -1,9 +1,10 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """What a model has answered, read into items of the Responses API, whatever form it comes in.
 
-It is strict about nothing that can be understood: arguments that are an object, nothing at all, or JSON in JSON; content
-that is null, a text or a list; missing ids; an answer in pieces that nobody has asked for. What it cannot understand it
-says: in one line for the person who runs the model (`BadReply`), or in a text for the model (`BadArguments`).
+It is strict about nothing that can be understood: arguments that are an object, nothing at all, or JSON in JSON;
+content that is null, a text or a list; missing ids; an answer in pieces that nobody has asked for. What it cannot
+understand it says: in one line for the person who runs the model (`BadReply`), or in a text for the model
+(`BadArguments`).
 """
 
 import json

@@ -47,7 +47,9 @@ class Signature(NamedTuple):
         named: dict[str, Any] = {self.request or "request": Request}
         if self.model is not None:
             named[self.whole or "arguments"] = self.model
-        parameters = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint) for name, hint in named.items()]
+        parameters = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=hint) for name, hint in named.items()
+        ]
         return inspect.Signature(parameters, return_annotation=returns)
 
 

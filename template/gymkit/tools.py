@@ -181,13 +181,14 @@ def tools_of_routers(router: APIRouter) -> Callable[..., None]:
         for route in other.routes:
             if not isinstance(route, Route | Mount | WebSocketRoute):
                 raise CannotServe("A router with tools includes another one: include both in the application.")
-            if not isinstance(route, APIRoute) or "POST" not in route.methods:
+            methods = list(route.methods or ()) if isinstance(route, APIRoute) else []
+            if not isinstance(route, APIRoute) or "POST" not in methods:
                 rest.append(route)
                 continue
             router.add_api_route(
                 prefix + route.path,
                 getattr(route, "tool_endpoint", route.endpoint),
-                methods=list(route.methods),
+                methods=methods,
                 dependencies=[*outer, *(each for each in route.dependencies if each not in other.dependencies)],
                 include_in_schema=route.include_in_schema,
                 status_code=route.status_code,

@@ -9,8 +9,16 @@ from typing import Any
 import pytest
 
 from gymkit.items import text_of
-from gymkit.replies import BadArguments, BadReply, Reply, arguments_again, arguments_text, error_text
-from gymkit.replies import read_arguments, read_reply
+from gymkit.replies import (
+    BadArguments,
+    BadReply,
+    Reply,
+    arguments_again,
+    arguments_text,
+    error_text,
+    read_arguments,
+    read_reply,
+)
 from gymkit.waiting import seconds_to_wait
 
 WORD = {"word": "crane"}
@@ -104,7 +112,9 @@ def test_a_call_without_arguments_has_an_empty_object(arguments: Any) -> None:
 
 def test_calls_come_in_older_forms_too() -> None:
     function = {"name": "guess", "arguments": "{}"}
-    for answer in ({"function_call": function}, {"tool_calls": {"function": function}}, {"tool_calls": [function]}):
+    older: list[dict[str, Any]] = [{"function_call": function}, {"tool_calls": {"function": function}}]
+    older.append({"tool_calls": [function]})
+    for answer in older:
         assert [item["name"] for item in read(completion(**answer)).items] == ["guess"]
     assert read(completion(tool_calls=None, content="So.")).items[0]["type"] == "message"
     assert [item["name"] for item in read(completion(tool_calls=[None, {}])).items] == ["", ""]
@@ -138,7 +148,11 @@ def test_an_event_stream_is_put_together() -> None:
         {"choices": [{"delta": {"role": "assistant", "content": "S"}}]},
         {"choices": [{"delta": {"content": "o."}}]},
         {"choices": [{"delta": {"tool_calls": [{"index": 0, "id": "c", "function": {"name": "guess"}}]}}]},
-        {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}, "finish_reason": "stop"}]},
+        {
+            "choices": [
+                {"delta": {"tool_calls": [{"index": 0, "function": {"arguments": "{}"}}]}, "finish_reason": "stop"}
+            ]
+        },
         {"choices": []},
     ]
     for stream, kinds in ((events, ["message"]), (pieces, ["message", "function_call"])):

@@ -15,9 +15,9 @@ from typing import Any, ClassVar
 
 import pytest
 import requests
-import rollout as rollout_program
 from harness import PLAYER, SERVER_CLASS, LiveServer
 
+import rollout as rollout_program
 from gymkit import project, serve
 from gymkit.client import RolloutError, tools_of
 from gymkit.rows import Row

@@ -70,7 +70,10 @@ SPEECH = {"type": "message", "role": "assistant", "id": "m", "content": [{"type"
         ([says(SAID)], {"usage": {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}}),
         ([says(SAID)], {"usage": {"input_tokens": None, "input_tokens_details": None}}),
         ([says(SAID)], {"tools": [{"type": "kind_of_next_year"}], "tool_choice": None, "id": None}),
-        ([says(SAID)], {"status": "of_next_year", "created_at": None, "metadata": {"n": 1}, "parallel_tool_calls": None}),
+        (
+            [says(SAID)],
+            {"status": "of_next_year", "created_at": None, "metadata": {"n": 1}, "parallel_tool_calls": None},
+        ),
     ],
 )
 def test_what_has_no_part_in_the_grade_refuses_no_verdict(client: Client, output: list[Any], fields: Row) -> None:

@@ -8,8 +8,8 @@ And it calls the tools that the row lists, nothing else: simple_agent posts to w
 and `close_session` included.
 
 Every `/run` is answered: one that fails would end the whole collection. Where the model cannot be had any more, the
-episode ends, and is graded as it stands; the sample is masked where the model has not said anything yet, so that nothing
-it has said can be the cause. Where the environment cannot be reached, the sample is masked.
+episode ends, and is graded as it stands; the sample is masked where the model has not said anything yet, so that
+nothing it has said can be the cause. Where the environment cannot be reached, the sample is masked.
 """
 
 import asyncio
@@ -74,7 +74,7 @@ class PictureAgentConfig(SimpleAgentConfig):
     model_seconds: float = Field(
         default=1800,
         gt=0,
-        description="Time limit of an answer of the model's. NeMo Gym 0.4's model servers ask a busy endpoint for ever.",
+        description="Time limit of a model's answer. NeMo Gym 0.4's model servers ask a busy endpoint for ever.",
     )
 
 
@@ -245,8 +245,8 @@ def _marked(result: SimpleAgentVerifyResponse) -> SimpleAgentVerifyResponse:
 def _failed(body: SimpleAgentRunRequest, error: Exception) -> SimpleAgentVerifyResponse:
     """The result of an episode that could not be played, or not be graded.
 
-    It is masked where the environment could not be reached, or began no episode. What else has gone wrong, the model may
-    have brought about: then it has the lowest reward.
+    It is masked where the environment could not be reached, or began no episode. What else has gone wrong, the model
+    may have brought about: then it has the lowest reward.
     """
     said = getattr(error, "response_content", None)
     text = error_text(said.decode(errors="replace")) if isinstance(said, bytes) else str(error)

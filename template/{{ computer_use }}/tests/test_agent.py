@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from fastapi import Request, Response
 from nemo_gym.openai_utils import NeMoGymResponseCreateParamsNonStreaming
-
 from responses_api_agents.simple_agent.app import SimpleAgentRunRequest, SimpleAgentVerifyResponse
 
 from agent import (
