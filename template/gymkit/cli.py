@@ -162,7 +162,7 @@ def run(command: str, options: argparse.Namespace) -> int:
     if command == "check":
         return module.run(options, load_player())
     if command == "audit":
-        return module.run(options, load_player(), load_cheats())
+        return module.run(options, load_player, load_cheats)
     if command == "deploy":
         return module.run(options, load_server_class(), load_player())
     return module.run(options)

@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from gymkit import project
-from gymkit.audit import cheats, leaks
+from gymkit.audit import cheats, leaks, mutants
 from gymkit.audit.checks import Check, World, checks_of
 from gymkit.audit.episode import Connections, Moves
 from gymkit.audit.report import Report
@@ -33,6 +33,8 @@ from gymkit.players import Player
 from gymkit.rows import Row
 
 AT_ONCE = 4
+
+Plays = dict[str, Callable[[Row], Moves]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,17 +60,23 @@ def _at_least_one(text: str) -> int:
     return number
 
 
-def run(options: argparse.Namespace, player: Player, plays: dict[str, Callable[[Row], Moves]]) -> int:
-    """Audit the environment; the exit status.
+def run(options: argparse.Namespace, load_player: Callable[[], Player], load_cheats: Callable[[], Plays]) -> int:
+    """Audit the environment, or its tests; the exit status.
 
     Args:
         options: As `add_arguments` has them.
-        player: The environment's.
-        plays: The functions of tests/cheats.py, by name.
+        load_player: Loads the environment's player.
+        load_cheats: Loads the functions of tests/cheats.py, by name.
 
     Raises:
         CommandError: it cannot begin.
     """
+    if options.mutants:
+        return mutants.run(options)
+    return _audit(options, load_player(), load_cheats())
+
+
+def _audit(options: argparse.Namespace, player: Player, plays: Plays) -> int:
     chosen = _chosen(checks_of([*cheats.CHEATS, *cheats.of_environment(plays)]), options.only)
     rows = cases(options.row, options.rows)
     console = Console(highlight=False, stderr=options.json)

@@ -221,8 +221,9 @@ def _losing(known: Knowledge, calls: list[Move]) -> Moves:
     """An episode that earns nothing, with calls in it: at first, in between or at the end, from row to row."""
     wrong = list(known.in_tools(*known.wrong[:2]))[:2]
     moment = (0, 1, len(wrong))[known.number % 3]
-    for call in [*wrong[:moment], *calls, *wrong[moment:]]:
-        yield call
+    moves = iter([*wrong[:moment], *calls, *wrong[moment:]])
+    while move := next(moves, None):
+        yield move  # The answers do not matter: `yield from` would hand them to the iterator.
     yield "I do not know."
 
 

@@ -14,10 +14,12 @@ from gymkit.audit.chance import declared
 from gymkit.audit.cheats import as_text
 from gymkit.client import EnvironmentClient
 from gymkit.items import text_of
-from gymkit.rows import Row, expected_output
+from gymkit.rows import Row, demo_row, expected_output
 
 LONG = 10
 """An answer of so many characters does not stand anywhere by chance."""
+LONG_PART = 20
+"""Nor does a part of an answer that has parts."""
 SHORTEST = 4
 """A shorter one is looked for nowhere but by its marker."""
 OTHERS = 100
@@ -49,6 +51,7 @@ class Leaks:
 
     def __init__(self, rows: Sequence[Row], pages: Mapping[str, str]) -> None:
         self.pages = {path: text.casefold() for path, text in pages.items()}
+        self._public = _prompt(demo_row()).casefold()
         self._prompts = [(_answer(row), _prompt(row).casefold()) for row in rows]
         short = {text for row in rows for text in _texts(expected_output(row)) if SHORTEST <= len(text) < LONG}
         self.lists = {
@@ -59,9 +62,11 @@ class Leaks:
 
     def of(self, row: Row) -> str | None:
         """Where a row's expected output stands, in one line; None where it does not."""
-        for answer in _texts(expected_output(row)):
+        expected = expected_output(row)
+        for answer in _texts(expected):
+            is_long = len(answer) >= (LONG_PART if isinstance(expected, list | Mapping) else LONG)
             for path, text in self.pages.items():
-                if (len(answer) >= LONG or path in self.lists) and _stands_in(answer, text):
+                if (is_long or path in self.lists) and answer not in self._public and _stands_in(answer, text):
                     return f"the expected output stands in {path}"
         answer = _answer(row)
         if answer is None or len(answer) < SHORTEST or declared(row, "chance") is not None:
