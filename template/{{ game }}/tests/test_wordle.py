@@ -30,6 +30,7 @@ def test_marks_follow_the_original_rules(secret: str, guess: str, marks: str) ->
 
 def test_letters_of_any_alphabet_are_marked() -> None:
     assert score("жажда", "жажда") == [RIGHT] * 5
+    assert score("жажда", "жжжда") == [RIGHT, ABSENT, RIGHT, RIGHT, RIGHT]
     assert score("жажда", "ажжда") == [PRESENT, PRESENT, RIGHT, RIGHT, RIGHT]
 
 
