@@ -303,8 +303,8 @@ def another_environment() -> Iterator[str]:
 @on_newest
 def test_players_and_rows_that_fail_are_named(environment: Environment, tmp_path: Path) -> None:
     with copied(environment, tmp_path) as copy:
-        raising = '    if row["task_id"].endswith("example-001"):\n        raise LookupError("no idea")\n    solver = Solver()'
-        edit(copy, "policy.py", "    solver = Solver()", raising)
+        raising = '    if row["task_id"].endswith("example-001"):\n        raise LookupError("no idea")\n'
+        edit(copy, "policy.py", "    solver = Solver()", raising + "    solver = Solver()")
         edit_row(copy, 2, lambda row: row.update(ground_truth=[{"expected_output": "cranes"}]))
         with (copy.path / "tests" / "cheats.py").open("a") as cheats:
             cheats.write('\n\ndef fails(row):\n    """raises"""\n    yield "x"\n    raise ValueError("odd")\n')

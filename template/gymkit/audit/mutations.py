@@ -116,9 +116,12 @@ def _names_a_type(value: ast.expr) -> bool:
 def mutations(count: int, seed: int) -> tuple[list[Mutation], int]:
     """Changes drawn by a seed, in the order in which they stand in the files; and how many there are to draw from."""
     every = list(_every())
-    drawn = sorted(Random(seed).sample(range(len(every)), min(count, len(every))))
-    made = (every[number]() for number in drawn)
-    return [mutation for mutation in made if mutation is not None], len(every)
+    made: dict[int, Mutation] = {}
+    for number in Random(seed).sample(range(len(every)), len(every)):
+        mutation = every[number]() if len(made) < count else None
+        if mutation is not None:
+            made[number] = mutation
+    return [made[number] for number in sorted(made)], len(every)
 
 
 def _every() -> Iterator[Callable[[], Mutation | None]]:
@@ -152,7 +155,10 @@ def _maker(
     def make() -> Mutation | None:
         from cosmic_ray.mutating import mutate_code
 
-        text = mutate_code(source, operator, occurrence)
+        try:
+            text = mutate_code(source, operator, occurrence)
+        except AttributeError:  # Cosmic Ray (8.7) cannot change `except module.Error`.
+            return None
         if text is None or text == source:
             return None
         lines = difflib.unified_diff(source.splitlines(), text.splitlines(), lineterm="", n=0)
