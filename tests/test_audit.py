@@ -60,11 +60,6 @@ def report(environment: Environment, *options: str, status: int) -> dict[str, An
     return json.loads(done.stdout)
 
 
-def findings(found: dict[str, Any]) -> dict[str, set[str]]:
-    """The rows that were found wrong, by the check that found it."""
-    return {check["name"]: {one["row"] for one in check["findings"]} for check in found["checks"] if check["findings"]}
-
-
 # ------------------------------------------------------------------------------------------------------ it passes
 
 
@@ -98,36 +93,126 @@ def test_the_others_pass_as_in_their_own_ci(environment: Environment) -> None:
 # ------------------------------------------------------------------------------------- it fails, and names the row
 
 SERVER = "server.py"
-GRADE = "return Verdict(reward=float(episode.solved), metrics"
-NEW_EPISODE = "return WordleGame(str(expected_output(row)))"
+GRADE = "        return Verdict(reward=float(episode.solved), metrics"
+NEW_EPISODE = "            return WordleGame(str(expected_output(row)))\n"
+ANSWER = "        return ToolResponse(output=game.guess(body.word))\n"
 IMPORTS = "from wordle import WordleGame\n"
 
-
-def generous(environment: Environment) -> None:
-    """A row is paid to whoever asks."""
-    paid = 'episode.solved or row["task_id"] == "wordle-example-003"'
-    edit(environment, SERVER, GRADE, f"return Verdict(reward=float({paid}), metrics")
+# Each spoils the environment for the rows whose task_id ends in a text.
 
 
-def leaking_prompt(environment: Environment) -> None:
-    """A prompt holds its answer."""
+def generous(environment: Environment, task: str) -> None:
+    """It is paid to whoever asks."""
+    paid = f'        if row["task_id"].endswith("{task}"):\n            return Verdict(1.0)\n'
+    edit(environment, SERVER, GRADE, paid + GRADE)
+
+
+def leaking_prompt(environment: Environment, task: str) -> None:
+    """The prompt holds the answer."""
 
     def tell(row: dict[str, Any]) -> None:
-        row["responses_create_params"]["input"][0]["content"] += (
-            f"\n(It is {row['ground_truth'][0]['expected_output']}.)"
-        )
+        row["responses_create_params"]["input"][0]["content"] += f"\n({row['ground_truth'][0]['expected_output']})"
 
-    edit_row(environment, 3, tell)
+    edit_row(environment, int(task[-3:]), tell)
 
 
-def leaking_output(environment: Environment) -> None:
+def leaking_output(environment: Environment, task: str) -> None:
     """The output of the first call holds the answer."""
-    told = "ToolResponse(output=game.guess(body.word) + (f' {game._secret}' if game.told else ''))"
-    edit(environment, SERVER, "ToolResponse(output=game.guess(body.word))", told)
-    told = (
-        'game = WordleGame(str(expected_output(row)))\n            game.told = row["task_id"].endswith("example-003")'
-    )
-    edit(environment, SERVER, NEW_EPISODE, f"{told}\n            return game")
+    told = f'        if self.session_of(request).row["task_id"].endswith("{task}"):\n'
+    told += "            return ToolResponse(output=game.guess(body.word) + game._secret)\n"
+    edit(environment, SERVER, ANSWER, told + ANSWER)
+
+
+def masking(environment: Environment, task: str) -> None:
+    """A game that is lost is masked."""
+    edit(environment, SERVER, IMPORTS, "from gymkit.server import EnvironmentFailed\n" + IMPORTS)
+    masked = f'        if episode.over and not episode.solved and row["task_id"].endswith("{task}"):\n'
+    edit(environment, SERVER, GRADE, f'{masked}            raise EnvironmentFailed("no more words")\n{GRADE}')
+
+
+def missing_player(environment: Environment, task: str) -> None:
+    """The player gives up."""
+    given_up = f'    if row["task_id"].endswith("{task}"):\n        return\n'
+    edit(environment, "policy.py", "    solver = Solver()\n", given_up + "    solver = Solver()\n")
+
+
+def out_of_range(environment: Environment, task: str) -> None:
+    """It is paid double, and the player says so."""
+    paid = f'        if row["task_id"].endswith("{task}"):\n            return Verdict(2.0 * episode.solved)\n'
+    edit(environment, SERVER, GRADE, paid + GRADE)
+    with (environment.path / "policy.py").open("a") as policy:
+        policy.write(f'\n\ndef expected_reward(row):\n    return 2.0 if row["task_id"].endswith("{task}") else 1.0\n')
+
+
+def shared(environment: Environment, task: str) -> None:
+    """All its sessions share a game."""
+    edit(environment, SERVER, IMPORTS, IMPORTS + "\nGAMES: dict = {}\n")
+    kept = f'            if row["task_id"].endswith("{task}"):\n'
+    kept += '                return GAMES.setdefault("the one", WordleGame(str(expected_output(row))))\n'
+    edit(environment, SERVER, NEW_EPISODE, kept + NEW_EPISODE)
+
+
+def failing_grader(environment: Environment, task: str) -> None:
+    """The grader raises."""
+    raised = f'        if row["task_id"].endswith("{task}"):\n            raise KeyError("answer")\n'
+    edit(environment, SERVER, GRADE, raised + GRADE)
+
+
+def changing_verdict(environment: Environment, task: str) -> None:
+    """The verdict is made anew each time that it is asked for."""
+    edit(environment, SERVER, "from fastapi import", "import json\nimport time\n\nfrom fastapi import")
+    anew = ANEW.format(task=task)
+    edit(environment, SERVER, "    # --- the tools ---\n", f"{anew}\n    # --- the tools ---\n")
+
+
+ANEW = """\
+    async def verify(self, request: Request):
+        answer = await super().verify(request)
+        row = json.loads(answer.body)
+        return row | {{"asked": time.monotonic()}} if row.get("task_id", "").endswith("{task}") else answer
+"""
+
+FLAWS: dict[Callable[[Environment, str], None], tuple[str, str, str]] = {
+    generous: ("example-000", "silent", "it earns 1, and 0 is the most that it should"),
+    leaking_prompt: ("example-001", "leaks", "the expected output stands in the prompt"),
+    leaking_output: ("example-002", "leaks", "the expected output stands in the output of a first call"),
+    masking: ("example-003", "other-answers", "the sample is masked (provider_unavailable: no more words)"),
+    missing_player: ("example-004", "player", "the player earns 0, not 1"),
+    out_of_range: ("validation-000", "player", "the reward 2 is outside of the manifest's range, 0 to 1"),
+    shared: ("validation-001", "apart", "it earns 1, not 0, though nobody plays it"),
+    failing_grader: ("validation-002", "player", "the grader failed (verifier_error: KeyError: 'answer')"),
+    changing_verdict: ("validation-003", "verdict-twice", "the second verdict differs in asked"),
+}
+"""Each flaw with the row that has it, and how it is found: by which check, and what that says."""
+
+
+@pytest.fixture(scope="module")
+def flawed(environments: Callable[[str, str], Environment], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What is found in a game that has every flaw, each in a row of its own."""
+    with copied(environments("game", LINES[-1]), tmp_path_factory.mktemp("flawed")) as copy:
+        for spoil, (task, _, _) in FLAWS.items():
+            spoil(copy, task)
+        return report(copy, "--rows", "12", status=1)
+
+
+@pytest.mark.parametrize("flaw", FLAWS, ids=lambda flaw: flaw.__name__)
+def test_a_flaw_of_one_row_is_found_in_that_row(flawed: dict[str, Any], flaw: Callable[..., None]) -> None:
+    task, name, says = FLAWS[flaw]
+    [check] = [check for check in flawed["checks"] if check["name"] == name]
+    [found] = [one for one in check["findings"] if one["task_id"] == f"wordle-{task}"]
+    split, number = task.split("-")
+    assert found["row"] == f"{split}:{int(number)}"
+    assert found["what"].startswith(says)
+    assert found["again"] == f"uv run gymkit audit --row {found['row']} --only {AGAIN.get(name, name)}"
+
+
+AGAIN = {"apart": "player", "verdict-twice": "player"}
+"""Of what is seen while another check plays: that one."""
+
+
+def test_rows_without_a_flaw_are_not_named(flawed: dict[str, Any]) -> None:
+    named = {one["task_id"] for check in flawed["checks"] for one in check["findings"]}
+    assert named == {f"wordle-{task}" for task, _, _ in FLAWS.values()}
 
 
 def weak_comparison(environment: Environment) -> None:
@@ -135,92 +220,6 @@ def weak_comparison(environment: Environment) -> None:
     sessions = "gymkit/sessions.py"
     edit(environment, sessions, "keys = tuple(sorted(row.keys() - NOT_OF_THE_ROW))", 'keys = ("task_id",)')
     edit(environment, sessions, '"row_key" in row and "row_key" not in keys', "not keys")
-
-
-def masking(environment: Environment) -> None:
-    """A game that is lost is masked."""
-    edit(environment, SERVER, IMPORTS, IMPORTS + "from gymkit.server import EnvironmentFailed\n")
-    lost = 'if episode.over and not episode.solved and row["task_id"].endswith("example-003"):'
-    raised = f'{lost}\n            raise EnvironmentFailed("no more words")\n        '
-    edit(environment, SERVER, GRADE, raised + GRADE)
-
-
-def missing_player(environment: Environment) -> None:
-    """The player gives a row up."""
-    given_up = '    if row["task_id"].endswith("example-003"):\n        return\n    solver = Solver()'
-    edit(environment, "policy.py", "    solver = Solver()", given_up)
-
-
-def out_of_range(environment: Environment) -> None:
-    """A row is paid double, and the player says so."""
-    paid = '(2 if row["task_id"].endswith("example-003") else 1)'
-    edit(environment, SERVER, GRADE, f"return Verdict(reward=float(episode.solved) * {paid}, metrics")
-    with (environment.path / "policy.py").open("a") as policy:
-        policy.write(f"\n\ndef expected_reward(row):\n    return float{paid}\n")
-
-
-def shared(environment: Environment) -> None:
-    """All sessions of a row share a game."""
-    edit(environment, SERVER, IMPORTS, IMPORTS + "\nGAMES: dict = {}\n")
-    kept = 'GAMES.setdefault(row["row_key"] if row["task_id"].endswith("example-003") else object(), game)'
-    edit(environment, SERVER, NEW_EPISODE, f"game = WordleGame(str(expected_output(row)))\n            return {kept}")
-
-
-def failing_grader(environment: Environment) -> None:
-    """The grader of a row raises."""
-    raised = 'if row["task_id"].endswith("example-003"):\n            raise KeyError("answer")\n        '
-    edit(environment, SERVER, GRADE, raised + GRADE)
-
-
-def changing_verdict(environment: Environment) -> None:
-    """The verdict is made anew each time that it is asked for."""
-    edit(environment, SERVER, "    # --- the tools ---", ANEW + "\n    # --- the tools ---")
-
-
-ANEW = """\
-    async def verify(self, request: Request) -> Any:
-        answer = await super().verify(request)
-        row = json.loads(answer.body)
-        if row["task_id"].endswith("example-003"):
-            return row | {"asked": time.monotonic()}
-        return answer
-"""
-
-
-@pytest.mark.parametrize(
-    ("spoil", "check", "says"),
-    [
-        (generous, "silent", "it earns 1, and 0 is the most that it should"),
-        (leaking_prompt, "leaks", "the expected output stands in the prompt"),
-        (leaking_output, "leaks", "the expected output stands in the output of a first call"),
-        (masking, "other-answers", "the sample is masked (provider_unavailable: no more words)"),
-        (missing_player, "player", "the player earns 0, not 1"),
-        (out_of_range, "player", "the reward 2 is outside of the manifest's range, 0 to 1"),
-        (shared, "apart", "it earns 1, not 0, though nobody plays it"),
-        (failing_grader, "player", "the grader failed (verifier_error: KeyError: 'answer')"),
-        (changing_verdict, "verdict-twice", "the second verdict differs in asked"),
-    ],
-    ids=lambda value: value.__name__ if callable(value) else "",
-)
-@on_newest
-def test_a_flaw_of_one_row_is_found_in_that_row(
-    environment: Environment, tmp_path: Path, spoil: Callable[[Environment], None], check: str, says: str
-) -> None:
-    with copied(environment, tmp_path) as copy:
-        if spoil is changing_verdict:
-            edit(
-                copy,
-                SERVER,
-                "from fastapi import",
-                "import json\nimport time\nfrom typing import Any\n\nfrom fastapi import",
-            )
-        spoil(copy)
-        found = report(copy, "--rows", "5", status=1)
-        assert findings(found)[check] == {"example:3"}
-        assert {row for rows in findings(found).values() for row in rows} == {"example:3"}
-        [first] = [one for part in found["checks"] if part["name"] == check for one in part["findings"]]
-        assert first["what"].startswith(says)
-        assert first["task_id"] == "wordle-example-003"
 
 
 @on_newest
@@ -245,7 +244,7 @@ def test_guesses_are_held_to_chance(environment: Environment, tmp_path: Path) ->
     """A grader that pays a guess in two: too much by itself, and what it should be where the tasks declare it."""
     with copied(environment, tmp_path) as copy:
         lucky = 'episode.solved or len(episode.guesses) % 2 == int(row["row_key"], 16) % 2 and bool(episode.guesses)'
-        edit(copy, SERVER, GRADE, f"return Verdict(reward=float({lucky}), metrics")
+        edit(copy, SERVER, GRADE, f"        return Verdict(reward=float({lucky}), metrics")
         options = ("--rows", "40", "--only", "random-arguments")
         [one] = report(copy, *options, status=1)["checks"]
         assert "chance is 0.05" in one["findings"][0]["what"]
@@ -321,7 +320,7 @@ def test_players_and_rows_that_fail_are_named(environment: Environment, tmp_path
 @on_newest
 def test_a_server_that_dies_leaves_a_partial_table(environment: Environment, tmp_path: Path) -> None:
     with copied(environment, tmp_path) as copy:
-        dying = 'import os\n        if row["task_id"].endswith("example-004"):\n            os._exit(3)\n        '
+        dying = '        import os\n        if row["task_id"].endswith("example-004"):\n            os._exit(3)\n'
         edit(copy, SERVER, GRADE, dying + GRADE)
         done = copy.run(*AUDIT, "--rows", "20", "--concurrency", "1", env={"COLUMNS": "200"})
         assert done.returncode == 1
