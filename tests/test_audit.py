@@ -331,23 +331,29 @@ def test_a_server_that_dies_leaves_a_partial_table(environment: Environment, tmp
 
 
 @on_newest
-def test_ctrl_c_leaves_a_partial_table(environment: Environment) -> None:
-    process = subprocess.Popen(
-        [*AUDIT, "--concurrency", "1"],
-        cwd=environment.path,
-        env=user_environ() | environment.environ() | {"COLUMNS": "200"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    time.sleep(15 if "CI" in os.environ else 12)
-    os.killpg(process.pid, signal.SIGINT)
-    said, _ = process.communicate(timeout=60)
-    assert process.returncode == 130, said
-    assert "Traceback" not in said
-    assert "Interrupted: this is what had been seen until then." in said
-    assert re.search(r"pass\s+player\s", said), said
+def test_ctrl_c_leaves_a_partial_table(environment: Environment, tmp_path: Path) -> None:
+    with copied(environment, tmp_path) as copy:
+        note = '    with open("played", "a") as played:\n        print("x", file=played)\n'
+        edit(copy, "policy.py", "    solver = Solver()\n", note + "    solver = Solver()\n")
+        process = subprocess.Popen(
+            [*AUDIT, "--concurrency", "1"],
+            cwd=copy.path,
+            env=user_environ() | copy.environ() | {"COLUMNS": "200"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 60
+        while not (copy.path / "played").exists() or len((copy.path / "played").read_text()) < 20:
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        said, _ = process.communicate(timeout=60)
+        assert process.returncode == 130, said
+        assert "Traceback" not in said
+        assert "Interrupted: this is what had been seen until then." in said
+        assert re.search(r"pass\s+player\s", said), said
 
 
 # ------------------------------------------------------------------------------------------------------------ mutants

@@ -7,21 +7,22 @@ from collections.abc import Generator
 from typing import Any
 
 from gymkit.rows import Row, expected_output
-from wordle import MAX_CALLS, MAX_GUESSES
 
+TRIES = 6
+CALLS = 20
 Moves = Generator[tuple[str, dict[str, Any]] | str, str, None]
 
 
 def guesses_once_more(row: Row) -> Moves:
     """guesses the word when no try is left"""
-    for _ in range(MAX_GUESSES):
+    for _ in range(TRIES):
         yield "guess", {"word": wrong_word(row)}
     yield "guess", {"word": str(expected_output(row))}
 
 
 def guesses_after_refusals(row: Row) -> Moves:
     """guesses the word after as many refused guesses as a game has calls"""
-    for _ in range(MAX_CALLS):
+    for _ in range(CALLS):
         yield "guess", {"word": "no word"}
     yield "guess", {"word": str(expected_output(row))}
 

@@ -64,9 +64,9 @@ def test_a_game_is_lost_and_the_word_stays_secret() -> None:
 
 def test_each_guess_costs_a_try() -> None:
     game = WordleGame("crane")
-    said = [game.guess("slate").splitlines()[-1] for _ in range(6)]
-    over = "The game is over: the word was not found."
-    assert said == ["5 tries left.", "4 tries left.", "3 tries left.", "2 tries left.", "1 try left.", over]
+    said = [game.guess("slate").splitlines()[-1] for _ in range(MAX_GUESSES)]
+    many = [f"{left} tries left." for left in range(MAX_GUESSES - 1, 1, -1)]
+    assert said == [*many, "1 try left.", "The game is over: the word was not found."]
 
 
 def test_a_game_that_is_over_stays_over() -> None:
