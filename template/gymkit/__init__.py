@@ -9,6 +9,7 @@ Programs, which are handed what they need of the environment
 - `data`        writes the task rows
 - `cases`       writes the cases by which NeMo Gym tries the grader
 - `check`       checks a live server
+- `audit`       tries to earn rewards without solving tasks
 - `deploy`      puts the environment on a Hugging Face Space
 - `upload`      which files go there, and which stay at home
 - `describe`    carries the description to where it has to stand as well
