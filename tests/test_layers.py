@@ -19,13 +19,14 @@ from venvs import KINDS, rendered_kinds
 LAYERS = [
     {"cli"},  # the commands
     # Programs, which are handed what they need of the environment.
-    {"serve", "fixture", "data", "cases", "describe", "check", "deploy", "conflicts"},
+    {"serve", "fixture", "data", "records", "cases", "describe", "check", "deploy", "conflicts"},
     {"server"},  # endpoints
     {"middleware", "page", "config"},
     # Within the server: one tool call, one episode. Outside of it: a client.
-    {"tools", "schemas", "sessions", "pool", "cluster"} | {"client", "players", "models", "episodes", "recording"},
+    {"tools", "schemas", "sessions", "pool", "cluster", "judge"}
+    | {"client", "players", "models", "episodes", "recording"},
     # Answers, verdicts, names and paths.
-    {"answers", "grading", "rows", "items", "bodies", "access", "rate_limit", "pictures"}
+    {"answers", "symbolic", "symbolic_worker", "grading", "rows", "items", "bodies", "access", "rate_limit", "pictures"}
     | {"project", "logs", "terminal", "errors"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""

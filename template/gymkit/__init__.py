@@ -7,6 +7,7 @@ The commands
 Programs, which are handed what they need of the environment
 - `serve`       `python server.py`: the server alone, without Ray or a head server
 - `data`        writes the task rows
+- `records`     the records of a data set that rows are made of
 - `cases`       writes the cases by which NeMo Gym tries the grader
 - `check`       checks a live server
 - `deploy`      puts the environment on a Hugging Face Space
@@ -22,6 +23,7 @@ The server
 - `sessions`    one episode per cookie: made from its row, one call at a time, always ended
 - `tools`       the route of a tool: arguments in, text out, with a time limit
 - `schemas`     the tools' schemas, made from the routes
+- `judge`       asks a judge model where no rule decides (where an archetype has one)
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
 - `cluster`     work on a Ray cluster
 
@@ -35,6 +37,7 @@ A client
 What all of them use
 - `grading`     the verdict
 - `answers`     the final answer in a model's response
+- `symbolic`    whether two mathematical expressions are equal, in processes that can be killed (`symbolic_worker`)
 - `rows`        data rows
 - `project`     the environment's names and paths
 - `items`, `pictures`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`

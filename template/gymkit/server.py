@@ -102,6 +102,18 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         """
         return None
 
+    def check_row(self, row: Row) -> None:
+        """Refuse a row from which no episode can be made, when `gymkit data` writes it.
+
+        By default that is `new_episode()` itself, where it blocks and there is nothing to release.
+
+        Raises:
+            InvalidRow: the message says what is wrong.
+        """
+        releases = type(self).end_episode is not EnvironmentServer.end_episode
+        if not releases and not inspect.iscoroutinefunction(self.new_episode):
+            self.new_episode(row)
+
     def grade(self, episode: Any, row: Row, response: Response) -> Any:
         """What the episode is worth: a `Verdict`, or its reward as a number.
 

@@ -1,0 +1,330 @@
+"""The question archetype as its user meets it, with a judge and without, on both lines of NeMo Gym."""
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Environments
+from generated import DATA, FULL, LINES, PLAYS, ROOT, Environment
+from gym_servers import MODEL_TYPES, head_server, policy_overrides, servers, standin
+from standin_model import gives_up, text_of
+
+PARAPHRASING = ROOT / "standins" / "paraphrasing_model.py"
+
+Row = dict[str, Any]
+
+
+# ------------------------------------------------------------------------------------------------------ its own tests
+
+
+@pytest.mark.parametrize("line", LINES if FULL else LINES[-1:])
+def test_its_own_tests_pass(environments: Environments, line: str) -> None:
+    environment = environments("question", line)
+    assert not (environment.path / "gymkit" / "judge.py").exists()
+    if FULL:
+        assert environment.own_tests() > 300
+    else:
+        files = ("questions", "cheats", "symbolic", "answers", "contract")
+        assert environment.own_tests(*(f"tests/test_{name}.py" for name in files)) > 250
+
+
+@pytest.mark.parametrize("line", LINES if FULL else LINES[:1])
+def test_its_own_tests_pass_with_a_judge(environments: Environments, line: str) -> None:
+    environment = environments("question", line, "use_judge=true")
+    if FULL:
+        assert environment.own_tests() > 350
+    else:
+        assert environment.own_tests("tests/test_judge.py", "tests/test_cheats.py", PLAYS) > 40
+
+
+# --------------------------------------------------------------------------------------------- a grader that is broken
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "failing"),
+    [
+        ("questions.py", "bool(answers) and all(", "any(", "tests/test_cheats.py"),
+        ("questions.py", "not all(FORMS[self.form](answer)", "not any(True", "tests/test_questions.py"),
+        ("constraints.py", "if not each.met(text)]", "if False]", "tests/test_questions.py"),
+        ("gymkit/answers.py", "reversed(response.output)", "response.output", "tests/test_cheats.py"),
+    ],
+    ids=["any_answer", "no_form", "no_constraint", "first_message"],
+)
+def test_a_generous_grader_fails_its_tests(
+    environments: Environments, file: str, old: str, new: str, failing: str
+) -> None:
+    environment = environments("question", LINES[0])
+    path = environment.path / file
+    before = path.read_text(encoding="utf-8")
+    assert before.count(old) == 1
+    path.write_text(before.replace(old, new), encoding="utf-8")
+    try:
+        done = environment.run("uv", "run", "pytest", "-q", "-x", failing)
+        assert done.returncode == 1, done.stdout
+        assert " failed" in done.stdout
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+# --------------------------------------------------------------------------------------------------- data sets of others
+
+
+def mmlu(folder: Path) -> Path:
+    """As MMLU's Parquet files: options as a list, the answer as a place in it."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = [
+        {"question": "Which is a fruit?", "subject": "x", "choices": ["iron", "apple", "oak", "tea"], "answer": 1},
+        {"question": "Which is a metal?", "subject": "x", "choices": ["iron", "apple", "oak", "tea"], "answer": 0},
+        {"question": "Which is none?", "subject": "x", "choices": ["iron", "apple", "oak", "tea"], "answer": 7},
+    ]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "mmlu.parquet")
+    return folder / "mmlu.parquet"
+
+
+def gsm8k(folder: Path) -> Path:
+    """As GSM8K's JSONL: the way to the answer, and the answer after four signs."""
+    rows = [
+        {"question": "Six boxes hold seven pens each. How many pens?", "answer": "6*7=<<6*7=42>>42\n#### 42"},
+        {"question": "And a thousand more?", "answer": "#### 1,042"},
+        {"question": "And what is the colour?", "answer": "#### \\frac{"},
+    ]
+    text = "\n".join([*(json.dumps(row) for row in rows), "{no json"])
+    (folder / "gsm8k.jsonl").write_text(text + "\n")
+    return folder / "gsm8k.jsonl"
+
+
+def ifeval(folder: Path) -> Path:
+    """As IFEval's JSONL: names of constraints, and arguments of each."""
+
+    def row(key: int, names: list[str], arguments: list[Row]) -> Row:
+        return {"key": key, "prompt": f"Write text {key}.", "instruction_id_list": names, "kwargs": arguments}
+
+    words = {"num_words": 20, "relation": "at least", "num_bullets": None}
+    rows = [
+        row(1, ["length_constraints:number_words", "punctuation:no_comma"], [words, {}]),
+        row(2, ["detectable_format:number_bullet_lists"], [{"num_bullets": 3}]),
+        row(3, ["combination:two_responses"], [{}]),
+        row(4, ["keywords:existence", "startend:quotation"], [{"keywords": ["tea"]}]),
+        row(5, [], []),
+    ]
+    (folder / "ifeval.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return folder / "ifeval.jsonl"
+
+
+def letters_in_csv(folder: Path) -> Path:
+    """A CSV file with a column for each option, and the answer as a letter."""
+    with (folder / "letters.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerows(
+            [["Question", "A", "B", "Answer"], ["Which is wet?", "rain", "sand", "A"], ["?", "a", "b", "C"]]
+        )
+        writer.writerow(["too few"])
+    return folder / "letters.csv"
+
+
+LAYOUTS = [
+    (mmlu, "question=question,answer=answer,options=choices", 2, ["record 3: answer: '7' is none of the 4 options"]),
+    (gsm8k, "", 2, ["record 3: expected_output: '\\\\frac{' cannot be read", "record 4: this is no JSON"]),
+    (
+        ifeval,
+        "question=prompt,constraints=instruction_id_list,arguments=kwargs",
+        2,
+        [
+            "record 3: constraints: there is no 'combination:two_responses'",
+            "record 4: constraints: as many",
+            "record 5:",
+        ],
+    ),
+    (
+        letters_in_csv,
+        "question=Question,answer=Answer,options=A+B",
+        1,
+        ["record 2: answer: 'C'", "record 3: it has not"],
+    ),
+]
+
+
+def test_a_data_set_of_others_makes_rows(environments: Environments, tmp_path: Path) -> None:
+    environment = environments("question", LINES[-1])
+    for make, columns, count, refusals in LAYOUTS:
+        source = make(tmp_path)
+        done = environment.run(*DATA, "--from", source, *(["--map", columns] if columns else []))
+        target = environment.path / "data" / f"{source.stem}.jsonl"
+        try:
+            assert done.returncode == 0, done.stderr
+            assert f"{count} rows, {len(refusals)} records refused" in done.stdout
+            assert [text for text in refusals if text not in done.stderr] == []
+            rows = [json.loads(line) for line in target.read_text().splitlines()]
+            assert len(rows) == len({row["row_key"] for row in rows}) == count
+            said = environment.run_ok("uv", "run", "python", "rollout.py", "--data", target)
+            assert said.rstrip().endswith("Reward: 1")
+        finally:
+            target.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--from", "nowhere.jsonl"), "No such file"),
+        (("--from", "rows.xml"), ".parquet is wanted"),
+        (("--from", "data/train.jsonl"), "tasks.py makes that split's rows"),
+        (("--from", "data/train.jsonl", "--split", "other", "--map", "question"), "is not of the form FIELD=COLUMN"),
+        (("--from", "data/train.jsonl", "--split", "other", "--map", "question=none"), "it has no column 'none'"),
+    ],
+)
+def test_a_file_that_is_no_data_set_is_refused(environments: Environments, arguments: Row, says: str) -> None:
+    environment = environments("question", LINES[-1])
+    done = environment.run(*DATA, *arguments)
+    assert done.returncode == 1
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (environment.path / "data" / "other.jsonl").exists()
+
+
+def test_a_task_that_makes_no_row_is_named(environments: Environments) -> None:
+    environment = environments("question", LINES[-1])
+    tasks = environment.path / "tasks.py"
+    before = tasks.read_text(encoding="utf-8")
+    tasks.write_text(
+        before.replace('{"kind": "no_commas"}', '{"kind": "rhymes"}', 1).replace("constraints.read(wanted)", "[]")
+    )
+    try:
+        done = environment.run(*DATA)
+        assert done.returncode == 1
+        assert "data/train.jsonl, constraints-train-" in done.stderr
+        assert "'rhymes'" in done.stderr
+        assert "Nothing was written" in done.stderr
+    finally:
+        tasks.write_text(before, encoding="utf-8")
+
+
+# ----------------------------------------------------------------------------------------------------- with NeMo Gym
+
+EXTRA = ("Which organ pumps blood? [500]", "Which organ? [503]", "Which one is it? [prose]", "Say it: [nothing]")
+SPOILED = (
+    "Which organ? {answer: 400}",
+    "Which organ pumps? {answer: prose}",
+    "Which one pumps blood? {answer: nothing}",
+)
+"""Questions at which the judge fails, and those at whose answers it does."""
+
+
+def extra_rows() -> list[Row]:
+    return [
+        {
+            "task_id": f"extra-{number}",
+            "responses_create_params": {"input": [{"role": "user", "content": question}]},
+            "ground_truth": [{"expected_output": ["the heart"]}],
+            "kind": "words",
+            "row_key": f"key-{number}",
+        }
+        for number, question in enumerate([*EXTRA, *SPOILED])
+        if not gives_up(question)
+    ]
+
+
+@contextmanager
+def more_rows(environment: Environment, split: str) -> Iterator[list[Row]]:
+    """A split with rows at which the judge fails."""
+    path = environment.path / "data" / f"{split}.jsonl"
+    before = path.read_text(encoding="utf-8")
+    extra = extra_rows()
+    path.write_text(before + "".join(json.dumps(row) + "\n" for row in extra), encoding="utf-8")
+    try:
+        yield [json.loads(line) for line in before.splitlines()] + extra
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
+def overrides_of_judge(url: str) -> list[str]:
+    return [f"+judge_base_url={url}", "+judge_api_key=none", "+judge_model_name=judge"]
+
+
+def prompt_of(row: Row) -> str:
+    return text_of(row["responses_create_params"]["input"][-1]["content"])
+
+
+def deserved(row: Row) -> float | None:
+    """What the stand-ins make a row worth; None for a masked sample."""
+    prompt = prompt_of(row)
+    if gives_up(prompt) or any(prompt == question for question in SPOILED):
+        return 0.0
+    return None if prompt in EXTRA else 1.0
+
+
+def check(rows: list[Row], results: list[Row], failures: list[Row]) -> None:
+    """Each row came back once, with what it deserves."""
+    by_key = {row["row_key"]: row for row in rows}
+    found = {row["row_key"]: None if row["mask_sample"] else row["reward"] for row in [*results, *failures]}
+    assert len(results) + len(failures) == len(rows)
+    assert found == {key: deserved(row) for key, row in by_key.items()}
+    assert {None, 0.0, 1.0} == set(found.values())
+    for row in [*results, *failures]:
+        assert row.get("failure_kind") == ("judge_failed" if row["mask_sample"] else None)
+    judged = [row for row in results if row["judged"]]
+    assert len(judged) >= 5
+    assert all(row["kind"] == "words" and row["judge_calls"] >= 1 for row in judged)
+
+
+def use_vllm_for_the_judge(environment: Environment) -> str:
+    """Change the judge's model server in the config, as its comment says; what it was before."""
+    config = environment.path / "configs" / "my_env.yaml"
+    before = config.read_text()
+    for old, new in (
+        ("openai_model:\n      entrypoint", "vllm_model:\n      entrypoint"),
+        ("openai_base_url: ${judge", "base_url: ${judge"),
+        ("openai_api_key: ${judge", "api_key: ${judge"),
+        (
+            "openai_model: ${judge_model_name}",
+            "model: ${judge_model_name}\n      return_token_id_information: false\n      uses_reasoning_parser: false",
+        ),
+    ):
+        assert before.count(old) == 1 or config.read_text().count(old) == 1
+        config.write_text(config.read_text().replace(old, new))
+    return before
+
+
+@pytest.mark.xdist_group("ray")
+@pytest.mark.parametrize("environment", ["question 0.7"] if "0.7" in LINES else [])
+@pytest.mark.parametrize("model_type", MODEL_TYPES if FULL else MODEL_TYPES[1:])
+def test_gym_eval_run_with_a_judge(
+    environments: Environments, environment: str, venv_for: Any, model_type: str, tmp_path: Path
+) -> None:
+    """Policy and judge by the same kind of model server."""
+    judged = environments("question", "0.7", "use_judge=true")
+    before = use_vllm_for_the_judge(judged) if model_type == "vllm_model" else None
+    output = judged.path / "results" / f"judged_{model_type}.jsonl"
+    log = tmp_path / "judge.jsonl"
+    try:
+        with (
+            more_rows(judged, "validation") as rows,
+            standin(PARAPHRASING, judged, tmp_path / "policy.jsonl") as policy_url,
+            judge_standin(judged, log) as judge_url,
+        ):
+            judged.run_ok(
+                *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
+                *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
+                *("--model-url", policy_url, "--model-api-key", "none", *overrides_of_judge(judge_url)),
+                *(*venv_for(judged), *head_server()),
+                env=judged.activated(),
+                timeout=300,
+            )
+    finally:
+        if before is not None:
+            (judged.path / "configs" / "my_env.yaml").write_text(before)
+    failures = output.with_name(f"{output.stem}_failures.jsonl")
+    check(rows, read(output), read(failures))
+    assert {row["failure_kind"] for row in read(failures)} == {"judge_failed"}
+    shown = [json.loads(line) for line in log.read_text().splitlines()]
+    assert {material.keys() for material in map(frozenset, shown)} if False else shown
+
+
+def read(path: Path) -> list[Row]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
