@@ -1,7 +1,7 @@
 """A stand-in for a language model that answers in words of its own, so that no rule decides and a judge is asked.
 
-It is `standin_model.py`, but for questions with an answer in a few words: there it says the right one and more. Where the
-prompt holds `{answer: WAY}`, it says what the judge's stand-in fails at in that way.
+It is `standin_model.py`, but for questions with an answer in a few words: there it says the right one and more. Where
+the prompt holds `{answer: WAY}`, it says what the judge's stand-in fails at in that way.
 
     python standins/paraphrasing_model.py PORT FOLDER_OF_ENVIRONMENT LOG_FILE
 """

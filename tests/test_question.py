@@ -2,7 +2,6 @@
 
 import csv
 import json
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import Environments
-from generated import DATA, FULL, LINES, PLAYS, ROOT, Environment
+from generated import DATA, FULL, LINES, PLAYS, ROOT, Environment, run_ok
 from gym_servers import MODEL_TYPES, head_server, policy_overrides, servers, standin
 from standin_model import gives_up, text_of
 
@@ -71,24 +70,25 @@ def test_a_generous_grader_fails_its_tests(
         path.write_text(before, encoding="utf-8")
 
 
-# --------------------------------------------------------------------------------------------------- data sets of others
+# -------------------------------------------------------------------------------------------------- data sets of others
 
 
-def mmlu(folder: Path) -> Path:
+def mmlu(folder: Path, python: Path) -> Path:
     """As MMLU's Parquet files: options as a list, the answer as a place in it."""
-    pyarrow = pytest.importorskip("pyarrow")
-    from pyarrow import parquet
-
     rows = [
         {"question": "Which is a fruit?", "subject": "x", "choices": ["iron", "apple", "oak", "tea"], "answer": 1},
         {"question": "Which is a metal?", "subject": "x", "choices": ["iron", "apple", "oak", "tea"], "answer": 0},
         {"question": "Which is none?", "subject": "x", "choices": ["iron", "apple", "oak", "tea"], "answer": 7},
     ]
-    parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "mmlu.parquet")
+    write = (
+        "import json, sys, pyarrow, pyarrow.parquet;"
+        "pyarrow.parquet.write_table(pyarrow.Table.from_pylist(json.loads(sys.argv[1])), 'mmlu.parquet')"
+    )
+    run_ok(python, "-c", write, json.dumps(rows), cwd=folder)
     return folder / "mmlu.parquet"
 
 
-def gsm8k(folder: Path) -> Path:
+def gsm8k(folder: Path, python: Path) -> Path:
     """As GSM8K's JSONL: the way to the answer, and the answer after four signs."""
     rows = [
         {"question": "Six boxes hold seven pens each. How many pens?", "answer": "6*7=<<6*7=42>>42\n#### 42"},
@@ -100,7 +100,7 @@ def gsm8k(folder: Path) -> Path:
     return folder / "gsm8k.jsonl"
 
 
-def ifeval(folder: Path) -> Path:
+def ifeval(folder: Path, python: Path) -> Path:
     """As IFEval's JSONL: names of constraints, and arguments of each."""
 
     def row(key: int, names: list[str], arguments: list[Row]) -> Row:
@@ -118,7 +118,7 @@ def ifeval(folder: Path) -> Path:
     return folder / "ifeval.jsonl"
 
 
-def letters_in_csv(folder: Path) -> Path:
+def letters_in_csv(folder: Path, python: Path) -> Path:
     """A CSV file with a column for each option, and the answer as a letter."""
     with (folder / "letters.csv").open("w", newline="") as file:
         writer = csv.writer(file)
@@ -154,7 +154,7 @@ LAYOUTS = [
 def test_a_data_set_of_others_makes_rows(environments: Environments, tmp_path: Path) -> None:
     environment = environments("question", LINES[-1])
     for make, columns, count, refusals in LAYOUTS:
-        source = make(tmp_path)
+        source = make(tmp_path, environment.python)
         done = environment.run(*DATA, "--from", source, *(["--map", columns] if columns else []))
         target = environment.path / "data" / f"{source.stem}.jsonl"
         try:
@@ -243,10 +243,6 @@ def more_rows(environment: Environment, split: str) -> Iterator[list[Row]]:
         path.write_text(before, encoding="utf-8")
 
 
-def overrides_of_judge(url: str) -> list[str]:
-    return [f"+judge_base_url={url}", "+judge_api_key=none", "+judge_model_name=judge"]
-
-
 def prompt_of(row: Row) -> str:
     return text_of(row["responses_create_params"]["input"][-1]["content"])
 
@@ -273,57 +269,131 @@ def check(rows: list[Row], results: list[Row], failures: list[Row]) -> None:
     assert all(row["kind"] == "words" and row["judge_calls"] >= 1 for row in judged)
 
 
-def use_vllm_for_the_judge(environment: Environment) -> str:
-    """Change the judge's model server in the config, as its comment says; what it was before."""
+JUDGED = "question use_judge=true"
+
+
+@contextmanager
+def standins(environment: Environment, folder: Path) -> Iterator[tuple[str, list[str], Path]]:
+    """The policy's base URL, the judge's overrides, and the log of what the judge was shown."""
+    log = folder / "judge.jsonl"
+    judge = environment.path / "tests" / "standin_judge.py"
+    with (
+        standin(PARAPHRASING, environment, folder / "policy.jsonl") as url,
+        standin(judge, environment, log) as judge_url,
+    ):
+        overrides = [f"+judge_base_url={judge_url}", "+judge_api_key=none", "+judge_model_name=judge"]
+        yield url, overrides, log
+
+
+@contextmanager
+def judge_by(environment: Environment, model_type: str) -> Iterator[None]:
+    """Change the judge's model server in the config, as the comment there says."""
     config = environment.path / "configs" / "my_env.yaml"
     before = config.read_text()
-    for old, new in (
-        ("openai_model:\n      entrypoint", "vllm_model:\n      entrypoint"),
-        ("openai_base_url: ${judge", "base_url: ${judge"),
-        ("openai_api_key: ${judge", "api_key: ${judge"),
-        (
-            "openai_model: ${judge_model_name}",
-            "model: ${judge_model_name}\n      return_token_id_information: false\n      uses_reasoning_parser: false",
-        ),
-    ):
-        assert before.count(old) == 1 or config.read_text().count(old) == 1
-        config.write_text(config.read_text().replace(old, new))
-    return before
+    text = before
+    if model_type == "vllm_model":
+        head, _, judge = before.partition("judge_model:\n  responses_api_models:")
+        judge = judge.replace("openai_model:\n", "vllm_model:\n", 1).replace("openai_model: $", "model: $", 1)
+        judge = judge.replace("openai_base_url", "base_url", 1).replace("openai_api_key", "api_key", 1)
+        text = f"{head}judge_model:\n  responses_api_models:{judge}"
+        assert text != before
+    config.write_text(text)
+    try:
+        yield
+    finally:
+        config.write_text(before)
 
 
 @pytest.mark.xdist_group("ray")
-@pytest.mark.parametrize("environment", ["question 0.7"] if "0.7" in LINES else [])
+@pytest.mark.parametrize("environment", [f"{JUDGED} {line}" for line in LINES if line == "0.7"], indirect=True)
 @pytest.mark.parametrize("model_type", MODEL_TYPES if FULL else MODEL_TYPES[1:])
 def test_gym_eval_run_with_a_judge(
-    environments: Environments, environment: str, venv_for: Any, model_type: str, tmp_path: Path
+    environment: Environment, venv_of_servers: list[str], model_type: str, tmp_path: Path
 ) -> None:
-    """Policy and judge by the same kind of model server."""
-    judged = environments("question", "0.7", "use_judge=true")
-    before = use_vllm_for_the_judge(judged) if model_type == "vllm_model" else None
-    output = judged.path / "results" / f"judged_{model_type}.jsonl"
-    log = tmp_path / "judge.jsonl"
-    try:
-        with (
-            more_rows(judged, "validation") as rows,
-            standin(PARAPHRASING, judged, tmp_path / "policy.jsonl") as policy_url,
-            judge_standin(judged, log) as judge_url,
-        ):
-            judged.run_ok(
+    """Policy and judge are called by the same kind of model server."""
+    output = environment.path / "results" / f"judged_{model_type}.jsonl"
+    with (
+        judge_by(environment, model_type),
+        more_rows(environment, "validation") as rows,
+        standins(environment, tmp_path) as (url, judge, log),
+    ):
+        environment.run_ok(
+            *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
+            *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
+            *("--model-url", url, "--model-api-key", "none", *judge, *venv_of_servers, *head_server()),
+            env=environment.activated(),
+            timeout=300,
+        )
+    failures = read(output.with_name(f"{output.stem}_failures.jsonl"))
+    assert {row["failure_kind"] for row in failures} == {"judge_failed"}
+    check(rows, read(output), failures)
+    assert all(material["answer_1"] and material["answer_2"] for material in read(log))
+
+
+@pytest.mark.full
+@pytest.mark.xdist_group("ray")
+@pytest.mark.parametrize("environment", [f"{JUDGED} {line}" for line in LINES], indirect=True)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_ng_run_with_a_judge(
+    environment: Environment, venv_of_servers: list[str], model_type: str, tmp_path: Path
+) -> None:
+    head = head_server()
+    configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
+    output = environment.path / "results" / f"ng_judged_{model_type}.jsonl"
+    with (
+        judge_by(environment, model_type),
+        more_rows(environment, "example") as rows,
+        standins(environment, tmp_path) as (url, judge, log),
+        servers(
+            environment,
+            tmp_path / "servers.log",
+            *("ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *judge, *venv_of_servers, *head),
+        ),
+    ):
+        environment.run_ok(
+            *("ng_collect_rollouts", "+agent_name=my_env_simple_agent", "+input_jsonl_fpath=data/example.jsonl"),
+            *(f"+output_jsonl_fpath=results/{output.name}", *head),
+            env=environment.activated(),
+            timeout=300,
+        )
+    failures = output.with_name(f"{output.stem}_failures.jsonl")
+    check(rows, read(output), read(failures) if failures.exists() else [])
+    assert read(log)
+
+
+@pytest.mark.full
+@pytest.mark.xdist_group("ray")
+@pytest.mark.parametrize("environment", [f"question {line}" for line in LINES], indirect=True)
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
+def test_nemo_gym_without_a_judge(
+    environment: Environment, venv_of_servers: list[str], model_type: str, tmp_path: Path
+) -> None:
+    """`gym eval run` on 0.7, `ng_run` on 0.4. What no rule decides earns nothing."""
+    output = environment.path / "results" / f"unjudged_{model_type}.jsonl"
+    rows = read(environment.path / "data" / "validation.jsonl")
+    head = head_server()
+    with standin(PARAPHRASING, environment, tmp_path / "policy.jsonl") as url:
+        if environment.line == "0.7":
+            environment.run_ok(
                 *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
                 *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
-                *("--model-url", policy_url, "--model-api-key", "none", *overrides_of_judge(judge_url)),
-                *(*venv_for(judged), *head_server()),
-                env=judged.activated(),
+                *("--model-url", url, "--model-api-key", "none", *venv_of_servers, *head),
+                env=environment.activated(),
                 timeout=300,
             )
-    finally:
-        if before is not None:
-            (judged.path / "configs" / "my_env.yaml").write_text(before)
-    failures = output.with_name(f"{output.stem}_failures.jsonl")
-    check(rows, read(output), read(failures))
-    assert {row["failure_kind"] for row in read(failures)} == {"judge_failed"}
-    shown = [json.loads(line) for line in log.read_text().splitlines()]
-    assert {material.keys() for material in map(frozenset, shown)} if False else shown
+        else:
+            configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
+            start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *venv_of_servers, *head]
+            with servers(environment, tmp_path / "servers.log", *start):
+                environment.run_ok(
+                    *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
+                    *("+input_jsonl_fpath=data/validation.jsonl", f"+output_jsonl_fpath=results/{output.name}", *head),
+                    env=environment.activated(),
+                    timeout=300,
+                )
+    found = {row["row_key"]: row["reward"] for row in read(output)}
+    assert found == {row["row_key"]: 0.0 if row["kind"] == "words" else deserved(row) for row in rows}
+    assert not any(row["mask_sample"] for row in read(output))
 
 
 def read(path: Path) -> list[Row]:

@@ -141,7 +141,9 @@ def normal(text: str) -> str:
 
 
 LETTER = re.compile(r"(?:(?:option|choice)[ ]+)?[(\[]?([A-Za-z])[)\].:]*", re.IGNORECASE)
-LETTER_AND_TEXT = re.compile(r"(?:(?:option|choice)[ ]+)?[(\[]?([A-Za-z])[)\].:,]*(?:[ ]+[-\u2013\u2014])?[ ]+(.+)", re.IGNORECASE)
+LETTER_AND_TEXT = re.compile(
+    r"(?:(?:option|choice)[ ]+)?[(\[]?([A-Za-z])[)\].:,]*(?:[ ]+[-\u2013\u2014])?[ ]+(.+)", re.IGNORECASE
+)
 
 
 def choice(answer: str, options: Sequence[str]) -> int | None:
@@ -166,7 +168,9 @@ def choice(answer: str, options: Sequence[str]) -> int | None:
 
 
 NUMBER = re.compile(r"[+-]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,2})?|[+-]?\.\d+", re.ASCII)
-FRACTION = re.compile(r"([+-]?)(?:\\[dt]?frac[ ]?\{([+-]?\d+)\}[ ]?\{(\d+)\}|\\[dt]?frac[ ]?(\d)[ ]?(\d)|(\d+)[ ]?/[ ]?(\d+))", re.ASCII)
+FRACTION = re.compile(
+    r"([+-]?)(?:\\[dt]?frac[ ]?\{([+-]?\d+)\}[ ]?\{(\d+)\}|\\[dt]?frac[ ]?(\d)[ ]?(\d)|(\d+)[ ]?/[ ]?(\d+))", re.ASCII
+)
 
 
 def number(answer: str) -> Fraction | None:

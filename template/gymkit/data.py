@@ -49,7 +49,9 @@ def run(options: argparse.Namespace, server_class: type, splits: Splits, importe
     tools = tool_schemas(server.setup_webserver())
     if options.source:
         return from_data_set(options, server, tools, splits, imported or as_it_is)
-    made = {split: [row(task, tools, split, number) for number, task in enumerate(tasks)] for split, tasks in splits.items()}
+    made = {
+        split: [row(task, tools, split, number) for number, task in enumerate(tasks)] for split, tasks in splits.items()
+    }
     problems = [
         f"data/{split}.jsonl, {item['task_id']}: {problem}"
         for split, rows in made.items()

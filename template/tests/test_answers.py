@@ -51,10 +51,31 @@ def test_the_answers_that_a_text_states(text: str, answers: list[str]) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "place"),
-    [("B", 1), ("b", 1), ("(B)", 1), ("B.", 1), (r"\text{B}", 1), ("**B**", 1), ("Option C", 2)]
-    + [("Lima", 1), ("LIMA.", 1), ("B. Lima", 1), ("B) Lima", 1), ("\u200fB\u200e", 1), ("Ｂ", 1)]
-    + [("B. Oslo", None), ("not B", None), ("A, B", None), ("A or B", None), ("E", None), ("ABCD", None), ("", None)]
-    + [("Lima or Oslo", None), ("anything", None), ("B" * 5000, None)],
+    [
+        ("B", 1),
+        ("b", 1),
+        ("(B)", 1),
+        ("B.", 1),
+        (r"\text{B}", 1),
+        ("**B**", 1),
+        ("Option C", 2),
+        ("Lima", 1),
+        ("LIMA.", 1),
+        ("B. Lima", 1),
+        ("B) Lima", 1),
+        ("\u200fB\u200e", 1),
+        ("Ｂ", 1),
+        ("B. Oslo", None),
+        ("not B", None),
+        ("A, B", None),
+        ("A or B", None),
+        ("E", None),
+        ("ABCD", None),
+        ("", None),
+        ("Lima or Oslo", None),
+        ("anything", None),
+        ("B" * 5000, None),
+    ],
 )
 def test_the_option_that_an_answer_names(answer: str, place: int | None) -> None:
     assert choice(answer, ["Oslo", "Lima", "Doha", "Riga"]) == place
@@ -90,7 +111,25 @@ def test_numbers(text: str, value: Fraction) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["16+16", "nan", "inf", "1e999", "1" * 5000, "3/0", "1/2/3", "12 apples", "", "--1", "1,23", "0x10", "²", "10²", "½", "IV"]
+    "text",
+    [
+        "16+16",
+        "nan",
+        "inf",
+        "1e999",
+        "1" * 5000,
+        "3/0",
+        "1/2/3",
+        "12 apples",
+        "",
+        "--1",
+        "1,23",
+        "0x10",
+        "²",
+        "10²",
+        "½",
+        "IV",
+    ],
 )
 def test_what_is_no_number(text: str) -> None:
     assert number(text) is None

@@ -6,9 +6,9 @@ kind: a subclass of `Constraint` with a docstring, `met()` and `wanted()`, and i
 
 import json
 import re
-from typing import Annotated, Any, Literal, Union
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 MAX_CHARACTERS = 100_000
 """A longer text meets no constraint."""
@@ -18,7 +18,15 @@ LANGUAGES |= {"nl": "Dutch", "pl": "Polish", "ru": "Russian", "uk": "Ukrainian",
 LANGUAGES |= {"ar": "Arabic", "fa": "Persian", "hi": "Hindi", "bn": "Bengali", "ko": "Korean", "ja": "Japanese"}
 LANGUAGES |= {"zh": "Chinese", "vi": "Vietnamese", "th": "Thai", "fi": "Finnish", "da": "Danish", "bg": "Bulgarian"}
 LANGUAGES |= {"gu": "Gujarati", "kn": "Kannada", "mr": "Marathi", "ne": "Nepali", "pa": "Punjabi", "sw": "Swahili"}
-LANGUAGES |= {"ta": "Tamil", "te": "Telugu", "ur": "Urdu", "he": "Hebrew", "el": "Greek", "cs": "Czech", "ro": "Romanian"}
+LANGUAGES |= {
+    "ta": "Tamil",
+    "te": "Telugu",
+    "ur": "Urdu",
+    "he": "Hebrew",
+    "el": "Greek",
+    "cs": "Czech",
+    "ro": "Romanian",
+}
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^\w+(?:[ '\-]\w+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"\S")]
@@ -350,14 +358,25 @@ class Highlights(Counted):
 
 
 KINDS: tuple[type[Constraint], ...] = (
-    *(Words, Sentences, Paragraphs, Keywords, Frequency, Letters, Forbidden, Case, Capitals, Begins, Ends, Bullets, Json),
+    *(
+        Words,
+        Sentences,
+        Paragraphs,
+        Keywords,
+        Frequency,
+        Letters,
+        Forbidden,
+        Case,
+        Capitals,
+        Begins,
+        Ends,
+        Bullets,
+        Json,
+    ),
     *(Language, Quoted, NoCommas, Title, Placeholders, Postscript, Highlights),
 )
 
-# Which class it is, `kind` says.
-_LIST = TypeAdapter(
-    Annotated[list[Annotated[Union[KINDS], Field(discriminator="kind")]], Field(min_length=1, max_length=20)]  # noqa: UP007
-)
+BY_KIND: dict[str, type[Constraint]] = {each.model_fields["kind"].default: each for each in KINDS}
 
 
 def read(constraints: Any) -> list[Constraint]:
@@ -369,17 +388,26 @@ def read(constraints: Any) -> list[Constraint]:
     Raises:
         ValueError: one of them does not exist, lacks an argument or has a wrong one, or two contradict each other.
     """
-    try:
-        found: list[Constraint] = _LIST.validate_python(constraints)
-    except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(str(part) for part in problem["loc"])
-        raise ValueError(f"constraints{'.' if where else ''}{where}: {problem['msg']}"[:500]) from None
+    if not isinstance(constraints, list) or not 1 <= len(constraints) <= 20:
+        raise ValueError("constraints: a list of 1 to 20 is wanted")
+    found = [_read(number, each) for number, each in enumerate(constraints)]
     forbidden = {word.casefold() for each in found if isinstance(each, Forbidden) for word in each.words}
     wanted = {word.casefold() for each in found if isinstance(each, Keywords) for word in each.words}
     if forbidden & wanted:
         raise ValueError(f"constraints: {', '.join(sorted(forbidden & wanted))}: wanted and forbidden")
     return found
+
+
+def _read(number: int, given: Any) -> Constraint:
+    kind = given.get("kind") if isinstance(given, dict) else None
+    if not isinstance(kind, str) or kind not in BY_KIND:
+        raise ValueError(f"constraints.{number}: there is no {kind!r}; there are {', '.join(BY_KIND)}"[:500])
+    try:
+        return BY_KIND[kind].model_validate(given)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        where = ".".join(str(part) for part in (number, kind, *problem["loc"]))
+        raise ValueError(f"constraints.{where}: {problem['msg']}"[:500]) from None
 
 
 def unmet(constraints: list[Constraint], text: str) -> list[Constraint]:

@@ -33,22 +33,20 @@ def answer(row: dict[str, Any]) -> str:
 # ------------------------------------------------------------------------------------------ a text under constraints
 
 SENTENCES = {
-    "en": "the water runs slowly past the old mill; nobody remembers who built the first house here; in spring the wind comes "
-    "from the south; a boy counts the boats on his way home; the bell rings twice and then it is quiet; we should come back "
-    "when the nights are long",
+    "en": "the water runs slowly past the old mill; nobody remembers who built the first house here; in spring the "
+    "wind comes from the south; a boy counts the boats on his way home; the bell rings twice and then it is quiet; we "
+    "should come back when the nights are long",
     "fr": "la rivière coule lentement devant le vieux moulin; personne ne sait qui a construit la première maison; au "
     "printemps le vent vient du sud; un enfant compte les bateaux sur le chemin du retour",
-    "de": "der Fluss fließt langsam an der alten Mühle vorbei; niemand weiß mehr wer das erste Haus gebaut hat; im Frühling "
-    "kommt der Wind aus dem Süden; ein Kind zählt die Boote auf dem Weg nach Hause",
-    "es": "el río corre despacio delante del viejo molino; nadie recuerda quién construyó la primera casa; en primavera el "
-    "viento viene del sur; un niño cuenta los barcos en el camino a casa",
-    "it": "il fiume scorre lentamente davanti al vecchio mulino; nessuno ricorda chi ha costruito la prima casa; in primavera "
-    "il vento viene dal sud; un bambino conta le barche sulla strada di casa",
-    "nl": "de rivier stroomt langzaam langs de oude molen; niemand weet meer wie het eerste huis heeft gebouwd; in de lente "
-    "komt de wind uit het zuiden; een kind telt de boten op weg naar huis",
+    "de": "der Fluss fließt langsam an der alten Mühle vorbei; niemand weiß mehr wer das erste Haus gebaut hat; im "
+    "Frühling kommt der Wind aus dem Süden; ein Kind zählt die Boote auf dem Weg nach Hause",
+    "es": "el río corre despacio delante del viejo molino; nadie recuerda quién construyó la primera casa; en "
+    "primavera el viento viene del sur; un niño cuenta los barcos en el camino a casa",
+    "it": "il fiume scorre lentamente davanti al vecchio mulino; nessuno ricorda chi ha costruito la prima casa; in "
+    "primavera il vento viene dal sud; un bambino conta le barche sulla strada di casa",
+    "nl": "de rivier stroomt langzaam langs de oude molen; niemand weet meer wie het eerste huis heeft gebouwd; in "
+    "de lente komt de wind uit het zuiden; een kind telt de boten op weg naar huis",
 }
-
-Arguments = dict[str, Constraint]
 
 
 def compose(wanted: list[Constraint]) -> str:

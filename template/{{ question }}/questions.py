@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Protocol
 
 import constraints
 from gymkit.answers import choice, clean, normal, number, stated
-from gymkit.symbolic import Equality, compare
+from gymkit.symbolic import Equality, compare, is_readable
 
 Row = Mapping[str, Any]
 
@@ -40,7 +40,9 @@ def question(row: Row) -> Question:
     if not isinstance(kind, str) or kind not in KINDS:
         raise ValueError(f"kind: there is no {kind!r}; there are {', '.join(KINDS)}"[:300])
     truth = row.get("ground_truth")
-    if not (isinstance(truth, list) and len(truth) == 1 and isinstance(truth[0], dict) and "expected_output" in truth[0]):
+    if not (
+        isinstance(truth, list) and len(truth) == 1 and isinstance(truth[0], dict) and "expected_output" in truth[0]
+    ):
         raise ValueError("ground_truth: a list with one object that has an expected_output is wanted")
     return KINDS[kind](truth[0]["expected_output"], row)
 
@@ -88,7 +90,7 @@ class Constrained:
 
 
 class Mathematics:
-    """A mathematical answer in a form that is asked for: `form` is one of `FORMS`, the expected output has that form."""
+    """An answer in the form that is asked for: `form` is one of `FORMS`, and the expected output has it."""
 
     def __init__(self, expected: Any, row: Row) -> None:
         form = row.get("form", "any")
@@ -100,7 +102,7 @@ class Mathematics:
             form = "number"  # A number is a number, and not a sum of which it is the value.
         if not FORMS[form](clean(expected)):
             raise ValueError(f"expected_output: {expected!r} does not have the form {form!r}"[:300])
-        if not is_readable(expected):
+        if not readable(expected):
             raise ValueError(f"expected_output: {expected!r} cannot be read as mathematics"[:300])
         self.form = form
         self.reference = expected
@@ -112,13 +114,12 @@ class Mathematics:
         found = {compare(answer, self.reference) for answer in answers}
         if Equality.DIFFERENT in found:
             return WRONG
-        return UNDECIDED if Equality.UNKNOWN in found else RIGHT
+        if Equality.UNKNOWN in found:
+            return UNDECIDED if len(answers) == 1 else WRONG
+        return RIGHT
 
 
-@lru_cache(maxsize=10_000)  # A row is played many times.
-def is_readable(text: str) -> bool:
-    """Whether math-verify can read an expression."""
-    return number(text) is not None or compare(text, text) is Equality.EQUAL
+readable = lru_cache(maxsize=10_000)(is_readable)  # A row is played many times.
 
 
 def is_integer(text: str) -> bool:
@@ -189,7 +190,8 @@ def is_interval(text: str) -> bool:
     """An interval, whose ends are numbers or infinite: `(-3, 5]`"""
     match = re.fullmatch(r"(?:\\left)?[(\[](.*),(.*?)(?:\\right)?[)\]]", text)
     return match is not None and all(
-        number(end) is not None or re.fullmatch(r"[+-]?(\\infty|infinity|inf|oo|∞)", end.strip()) for end in match.groups()
+        number(end) is not None or re.fullmatch(r"[+-]?(\\infty|infinity|inf|oo|∞)", end.strip())
+        for end in match.groups()
     )
 
 

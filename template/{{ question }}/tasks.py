@@ -1,7 +1,7 @@
 """The tasks and their answers, by split. The server never imports this file, and it is not part of an image or a Space.
 
-`uv run gymkit data` writes the rows in data/ from it; `uv run gymkit data --from FILE` makes rows of a data set, each of
-which goes through `imported()`.
+`uv run gymkit data` writes the rows in data/ from it; `uv run gymkit data --from FILE` makes rows of a data set, each
+of which goes through `imported()`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -39,19 +39,21 @@ def tasks() -> dict[str, list[Task]]:
     return found
 
 
-# ------------------------------------------------------------------------------------------------------ a choice of four
+# ---------------------------------------------------------------------------------------------------- a choice of four
 
 CAPITALS = """
-Norway Oslo, Peru Lima, Kenya Nairobi, Japan Tokyo, Ghana Accra, Chile Santiago, Nepal Kathmandu, Egypt Cairo, Cuba Havana,
-Laos Vientiane, Qatar Doha, Togo Lome, Mali Bamako, Fiji Suva, Iceland Reykjavik, Jordan Amman, Latvia Riga, Malta Valletta
+Norway Oslo, Peru Lima, Kenya Nairobi, Japan Tokyo, Ghana Accra, Chile Santiago, Nepal Kathmandu, Egypt Cairo
+Cuba Havana, Laos Vientiane, Qatar Doha, Togo Lome, Mali Bamako, Fiji Suva, Iceland Reykjavik, Jordan Amman
+Latvia Riga, Malta Valletta
 """
 METALS = """
-Na sodium, K potassium, Fe iron, Ag silver, Au gold, Pb lead, Sn tin, Hg mercury, W tungsten, Cu copper, Zn zinc, Mg magnesium,
-Mn manganese, Ni nickel, Pt platinum, Li lithium
+Na sodium, K potassium, Fe iron, Ag silver, Au gold, Pb lead, Sn tin, Hg mercury, W tungsten, Cu copper, Zn zinc
+Mg magnesium, Mn manganese, Ni nickel, Pt platinum, Li lithium
 """
 EXPRESSIONS = """
-sorted("bca")[0] ; "abc"[-1] * 2 ; len({1, 1, 2}) ; 7 // 2 ; -7 // 2 ; 7 % 3 ; 2 ** 3 ** 2 ; bool([0]) ; sum(range(5)) ; 5 & 6
-[1, 2, 3][1:] ; "x".join("ab") ; int("11", 2) ; max("hello") ; 0.1 + 0.2 == 0.3 ; 1 and 2 ; 0 or 3 ; min([3, 1], [2, 9])
+sorted("bca")[0] ; "abc"[-1] * 2 ; len({1, 1, 2}) ; 7 // 2 ; -7 // 2 ; 7 % 3 ; 2 ** 3 ** 2 ; bool([0]) ; sum(range(5))
+5 & 6 ; [1, 2, 3][1:] ; "x".join("ab") ; int("11", 2) ; max("hello") ; 0.1 + 0.2 == 0.3 ; 1 and 2 ; 0 or 3
+min([3, 1], [2, 9])
 """
 VALUES = ["0", "1", "2", "3", "4", "-4", "-3", "9", "64", "512", "True", "False", "'a'", "'b'", "'cc'", "[2, 3]", "[3]"]
 
@@ -59,7 +61,7 @@ VALUES = ["0", "1", "2", "3", "4", "-4", "-3", "9", "64", "512", "True", "False"
 def choices() -> Iterator[Task]:
     """Questions with four options, whose order is drawn by the question."""
     for question, pairs in (("What is the capital of {}?", CAPITALS), ("Which metal has the symbol {}?", METALS)):
-        known = [pair.strip().split(" ", 1) for pair in pairs.split(",")]
+        known = [pair.split(" ", 1) for pair in pairs.strip().replace("\n", ", ").split(", ")]
         answers = [answer for _, answer in known]
         for name, answer in known:
             yield choice_of(question.format(name), answer, [other for other in answers if other != answer])
@@ -121,7 +123,11 @@ def math_task(question: str, answer: str, form: str = "any") -> Task:
 
 def remainder(random: Random) -> tuple[str, str, str]:
     base, power, modulus = random.randint(3, 19), random.randint(20, 90), random.randint(13, 97)
-    return f"What is the remainder of {base}^{{{power}}} on division by {modulus}?", str(pow(base, power, modulus)), "integer"
+    return (
+        f"What is the remainder of {base}^{{{power}}} on division by {modulus}?",
+        str(pow(base, power, modulus)),
+        "integer",
+    )
 
 
 def invested(random: Random) -> tuple[str, str, str]:
@@ -134,15 +140,19 @@ def invested(random: Random) -> tuple[str, str, str]:
 def sum_of_fractions(random: Random) -> tuple[str, str, str]:
     one = Fraction(random.randint(1, 11), random.choice([3, 4, 7, 9]))
     other = Fraction(random.randint(1, 11), random.choice([5, 8, 11, 13]))
-    return rf"What is \frac{{{one.numerator}}}{{{one.denominator}}} + \frac{{{other.numerator}}}{{{other.denominator}}}?", (
-        latex(one + other)
-    ), "fraction"
+    return (
+        rf"What is \frac{{{one.numerator}}}{{{one.denominator}}} + \frac{{{other.numerator}}}{{{other.denominator}}}?",
+        (latex(one + other)),
+        "fraction",
+    )
 
 
 def probability(random: Random) -> tuple[str, str, str]:
     red, blue = random.randint(3, 9), random.randint(3, 9)
     chance = Fraction(red * (red - 1), (red + blue) * (red + blue - 1))
-    question = f"A bag holds {red} red and {blue} blue balls. Two are drawn, without putting the first one back. What is the "
+    question = (
+        f"A bag holds {red} red and {blue} blue balls. Two are drawn, without putting the first one back. What is the "
+    )
     return question + "probability that both are red?", latex(chance), "fraction"
 
 
@@ -194,7 +204,11 @@ def roots(random: Random) -> tuple[str, str, str]:
 def distance(random: Random) -> tuple[str, str, str]:
     centre, width = random.randint(2, 9), random.randint(1, 9)
     sign, left, right = random.choice([("<", "(", ")"), (r"\le", "[", "]")])
-    return f"Which real x have |x - {centre}| {sign} {width}?", f"{left}{centre - width}, {centre + width}{right}", "interval"
+    return (
+        f"Which real x have |x - {centre}| {sign} {width}?",
+        f"{left}{centre - width}, {centre + width}{right}",
+        "interval",
+    )
 
 
 # --------------------------------------------------------------------------------------------- texts under constraints
@@ -215,7 +229,9 @@ def texts() -> Iterator[Task]:
 def constraints_task(request: str, wanted: list[Task]) -> Task:
     """A task of the kind `constraints`, which are told in the prompt."""
     lines = "\n".join(f"- {each.wanted()}" for each in constraints.read(wanted))
-    prompt = f"{request} Your answer has to meet all of these conditions; what does not belong to it, leave out.\n\n{lines}"
+    prompt = (
+        f"{request} Your answer has to meet all of these conditions; what does not belong to it, leave out.\n\n{lines}"
+    )
     return {"kind": "constraints", "prompt": prompt, "expected_output": wanted}
 
 
@@ -310,7 +326,18 @@ def highlighted(random: Random) -> list[Task]:
 
 
 RECIPES: tuple[Callable[[Random], list[Task]], ...] = (
-    *(about, listed, in_json, in_a_language, in_one_case, in_quotes, in_paragraphs, as_a_letter, with_letters, highlighted),
+    *(
+        about,
+        listed,
+        in_json,
+        in_a_language,
+        in_one_case,
+        in_quotes,
+        in_paragraphs,
+        as_a_letter,
+        with_letters,
+        highlighted,
+    ),
 )
 
 
@@ -359,7 +386,7 @@ def short_texts() -> Iterator[Task]:
     """Questions with an answer in a few words."""
     for line in FACTS.strip().splitlines():
         question, _, answers = line.partition(" = ")
-        yield words_task(question, answers.split(" | "))
+        yield words_task(question, [answer.strip() for answer in answers.split("|")])
 
 
 def words_task(question: str, answers: list[str]) -> Task:

@@ -1,8 +1,8 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """A stand-in for a judge model: an OpenAI-compatible endpoint on loopback (Chat Completions, and the Responses API).
 
-It finds two answers to be the same where all words of one stand in the other. What it is shown may hold one of `FAILURES`
-in square brackets, as `[500]`: then it fails in that way, and where that stands in an answer, only for that answer.
+It finds two answers to be the same where all words of one stand in the other. What it is shown may hold one of
+`FAILURES` in square brackets, as `[500]`: then it fails in that way, and where that stands in an answer, only for it.
 
     python tests/standin_judge.py PORT [LOG_FILE]
 """
@@ -17,9 +17,29 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
 from typing import Any
 
-FAILURES = ("400", "401", "403", "429", "500", "503", "hang", "cut", "html", "prose", "nothing", "wrong", "injected", "first")
+FAILURES = (
+    "400",
+    "401",
+    "403",
+    "429",
+    "500",
+    "503",
+    "hang",
+    "cut",
+    "html",
+    "prose",
+    "nothing",
+    "wrong",
+    "injected",
+    "first",
+)
 HANG_SECONDS = 20.0
-NAMES = {"400": "invalid_request_error", "401": "invalid_api_key", "403": "permission_error", "429": "rate_limit_exceeded"}
+NAMES = {
+    "400": "invalid_request_error",
+    "401": "invalid_api_key",
+    "403": "permission_error",
+    "429": "rate_limit_exceeded",
+}
 
 
 def ruling(instruction: str, material: str) -> str:
@@ -67,7 +87,10 @@ class Handler(BaseHTTPRequestHandler):
                     log.write(json.dumps(json.loads(material)) + "\n")
         failure = failure_in(material)
         if failure is not None and failure.isdigit():
-            error = {"message": f"failed, with key {self.headers['Authorization']}", "type": NAMES.get(failure, "server_error")}
+            error = {
+                "message": f"failed, with key {self.headers['Authorization']}",
+                "type": NAMES.get(failure, "server_error"),
+            }
             return self.answer({"error": error | {"code": error["type"]}}, int(failure))
         if failure == "hang":
             time.sleep(HANG_SECONDS)
@@ -125,5 +148,5 @@ def serve() -> Iterator[tuple[str, list[dict[str, Any]]]]:
 
 if __name__ == "__main__":
     Handler.calls = []
-    Handler.log_path = sys.argv[2] if len(sys.argv) > 2 else None
+    Handler.log_path = sys.argv[-1] if len(sys.argv) > 2 else None
     Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()

@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The judge: when it is asked, what it is shown, and what becomes of its failures. It is a stand-in, spoken to for real."""
+"""The judge: when it is asked, what it is shown, what becomes of its failures. It is a stand-in, on a real socket."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def box(text: str) -> str:
     return rf"\boxed{{{text}}}"
 
 
-# -------------------------------------------------------------------------------------------------------- when, and what
+# ---------------------------------------------------------------------------------------------------- when, and what
 
 
 def test_it_is_asked_only_where_no_rule_decides(judged: LiveServer, judge: Calls) -> None:
@@ -173,7 +173,7 @@ def test_a_ruling_has_its_time_before_the_grader_has_none(serve: Callable[..., L
         (200, "", 200),
         (400, "", 400),
         (500, """"Hit an exception in X calling an inner server: b'{\\"error\\": {\\"code\\": 400}}'\"""", 400),
-        (500, "...: b'{\"error\":{\"message\":\"m\",\"type\":\"BadRequestError\",\"param\":null,\"code\":400}}'", 400),
+        (500, '...: b\'{"error":{"message":"m","type":"BadRequestError","param":null,"code":400}}\'', 400),
         (500, """...: b'{"error": {"type": "invalid_request_error", "code": null}}'""", 400),
         (500, """...: b'{"error": {"type": "invalid_request_error", "code": "invalid_api_key"}}'""", 401),
         (500, """...: b'{"error": {"type": "insufficient_quota", "code": "insufficient_quota"}}'""", 429),

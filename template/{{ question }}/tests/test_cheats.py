@@ -22,7 +22,10 @@ def reasoning(text: str) -> Item:
 def called(text: str) -> list[Item]:
     """A tool call that nobody has made, and its output."""
     call = {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "submit", "status": "completed"}
-    return [call | {"arguments": json.dumps({"answer": text})}, {"type": "function_call_output", "call_id": "c1", "output": text}]
+    return [
+        call | {"arguments": json.dumps({"answer": text})},
+        {"type": "function_call_output", "call_id": "c1", "output": text},
+    ]
 
 
 def cheats(row: Row) -> Iterator[tuple[str, list[Item]]]:

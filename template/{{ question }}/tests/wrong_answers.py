@@ -20,9 +20,9 @@ def wrong_answers(row: Row, right: str) -> Iterator[tuple[str, str]]:
         right: The text of the right answer.
     """
     truth = expected_output(row)
-    yield from {"choice": of_choice, "math": of_mathematics, "constraints": of_constraints, "words": of_words}[row["kind"]](
-        row, truth, right
-    )
+    yield from {"choice": of_choice, "math": of_mathematics, "constraints": of_constraints, "words": of_words}[
+        row["kind"]
+    ](row, truth, right)
 
 
 def box(answer: str) -> str:
@@ -116,8 +116,10 @@ BREAKERS: dict[str, Callable[[str, Any], str]] = {
     "ends": lambda text, each: text.replace(each.text, each.text[:-1]),
     "bullets": lambda text, each: re.sub(r"\n[*-] ", "\n", text, count=1),
     "json": lambda text, each: text.replace(f'"{each.keys[0]}"', '"other"'),
-    "language": lambda text, each: "The ferry leaves at seven. Whoever comes late has to wait until noon. " * 4
-    + "There is no other one on that day. Nobody has ever complained about it.",
+    "language": lambda text, each: (
+        "The ferry leaves at seven. Whoever comes late has to wait until noon. " * 4
+        + "There is no other one on that day. Nobody has ever complained about it."
+    ),
     "quoted": lambda text, each: text.strip('"'),
     "no_commas": lambda text, each: longer(text, ","),
     "title": lambda text, each: text.replace("<<", "<").replace(">>", ">"),

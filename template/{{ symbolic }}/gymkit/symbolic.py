@@ -20,7 +20,7 @@ from threading import BoundedSemaphore, Lock
 from gymkit.answers import clean, number
 from gymkit.grading import EnvironmentFailed
 
-__all__ = ["Equality", "compare", "start"]
+__all__ = ["Equality", "compare", "is_readable", "start"]
 
 MAX_CHARACTERS = 1_000
 """A longer expression is not looked at: `UNKNOWN`."""
@@ -28,7 +28,7 @@ MAX_CHARACTERS = 1_000
 SECONDS = 3.0
 """Processor time of a question."""
 
-QUICK_SECONDS = 0.5
+QUICK_SECONDS = 0.3
 """What takes longer is asked again among the slow ones, so that they hold up nobody else."""
 
 START_SECONDS = 60.0
@@ -49,7 +49,7 @@ def compare(given: str, expected: str, seconds: float = SECONDS) -> Equality:
 
     Args:
         given: LaTeX or plain (`2*sqrt(3)`), from the model: any text.
-        expected: The right one.
+        expected: The right one, which `is_readable()`.
         seconds: Processor time that it may take.
 
     Raises:
@@ -60,11 +60,27 @@ def compare(given: str, expected: str, seconds: float = SECONDS) -> Equality:
     one, other = number(given), number(expected)
     if one is not None and other is not None:
         return Equality.EQUAL if one == other else Equality.DIFFERENT
-    question = {"given": clean(given), "expected": clean(expected)}
+    given, expected = clean(given), clean(expected)
+    return Equality.EQUAL if given == expected else Equality(_asked(given, expected, seconds))
+
+
+def is_readable(text: str) -> bool:
+    """Whether an expression can be read, and compared, in the time that there is.
+
+    Raises:
+        EnvironmentFailed: math-verify cannot be started.
+    """
+    if len(text) > MAX_CHARACTERS:
+        return False
+    return number(text) is not None or _asked(clean(text), clean(text), SECONDS) == Equality.EQUAL
+
+
+def _asked(given: str, expected: str, seconds: float) -> str:
+    question = {"given": given, "expected": expected}
     answer = _workers.ask(question, min(seconds, QUICK_SECONDS), slow=False)
     if answer is None and seconds > QUICK_SECONDS:
         answer = _workers.ask(question, seconds, slow=True)
-    return Equality(answer or "unknown")
+    return answer or Equality.UNKNOWN
 
 
 def start() -> None:
@@ -100,7 +116,7 @@ class _Workers:
         # model's text.
         command = [sys.executable, "-P", str(Path(__file__).with_name("symbolic_worker.py"))]
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG", "LC_ALL")}
-        self._forker = subprocess.Popen(command, stdin=theirs, stdout=subprocess.DEVNULL, env=kept)
+        self._forker = subprocess.Popen(command, stdin=theirs.fileno(), stdout=subprocess.DEVNULL, env=kept)
         theirs.close()
         self._control, self._ready = ours, False
 

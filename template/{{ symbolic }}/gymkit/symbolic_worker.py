@@ -31,7 +31,9 @@ RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 def as_latex(text: str) -> str:
     """An expression in plain notation as LaTeX; LaTeX stays as it is."""
     text = re.sub(r"(?<![\\a-zA-Z])sqrt ?\(([^()]*)\)", r"\\sqrt{\1}", text)
-    text = re.sub(r"(?<![\\a-zA-Z])(pi|infinity|infty|oo)(?![a-zA-Z])", lambda m: "\\pi " if m[1] == "pi" else "\\infty ", text)
+    text = re.sub(
+        r"(?<![\\a-zA-Z])(pi|infinity|infty|oo)(?![a-zA-Z])", lambda m: "\\pi " if m[1] == "pi" else "\\infty ", text
+    )
     text = re.sub(r"(?<![\\a-zA-Z])(sin|cos|tan|log|ln|exp)(?=[ (])", r"\\\1", text)
     text = re.sub("[⁰¹²³⁴⁵⁶⁷⁸⁹]+", lambda raised: "^{" + raised[0].translate(RAISED) + "}", text)
     text = text.replace("**", "^").replace("*", r" \cdot ").replace("≤", r"\le ").replace("≥", r"\ge ")
@@ -45,8 +47,9 @@ def as_latex(text: str) -> str:
 @lru_cache(maxsize=256)  # The right answer of a row comes again.
 def read(text: str) -> Any:
     """What math-verify makes of an expression; an empty list where that is nothing."""
-    # Its own time limits use a signal that only a main thread may set, and end nothing that is not Python's.
-    found = parse("\\boxed{" + as_latex(text) + "}", READERS, parsing_timeout=None, raise_on_error=False)
+    # Without its own time limits: they end nothing that is not Python's. (None turns them off.)
+    settings: Any = {"parsing_timeout": None, "raise_on_error": False}
+    found = parse("\\boxed{" + as_latex(text) + "}", READERS, **settings)
     return [item for item in found if not isinstance(item, str)]
 
 
