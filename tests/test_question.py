@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -292,11 +293,10 @@ def judge_by(environment: Environment, model_type: str) -> Iterator[None]:
     before = config.read_text()
     text = before
     if model_type == "vllm_model":
-        head, _, judge = before.partition("judge_model:\n  responses_api_models:")
-        judge = judge.replace("openai_model:\n", "vllm_model:\n", 1).replace("openai_model: $", "model: $", 1)
-        judge = judge.replace("openai_base_url", "base_url", 1).replace("openai_api_key", "api_key", 1)
-        text = f"{head}judge_model:\n  responses_api_models:{judge}"
-        assert text != before
+        openai, vllm = re.findall(
+            r"^    openai_model:\n(?:      .*\n)+|^    # vllm_model:\n(?:    #   .*\n)+", before, re.M
+        )
+        text = before.replace(openai, "").replace(vllm, vllm.replace("    # ", "    "))
     config.write_text(text)
     try:
         yield
