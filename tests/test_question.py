@@ -266,7 +266,7 @@ def check(rows: list[Row], results: list[Row], failures: list[Row]) -> None:
     for row in [*results, *failures]:
         assert row.get("failure_kind") == ("judge_failed" if row["mask_sample"] else None)
     judged = [row for row in results if row["judged"]]
-    assert len(judged) >= 5
+    assert len(judged) >= 3
     assert all(row["kind"] == "words" and row["judge_calls"] >= 1 for row in judged)
 
 
