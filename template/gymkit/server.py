@@ -380,15 +380,13 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             verdict = self._lowest("verifier_error", STILL_RUNNING)
             await self._sessions.close(session.id, "It was verified.", verdict, verified=True)
             return verdict
-        try:
-            if session.ended:  # while this request waited
-                return self._last_verdict(session.id)
-            # The session keeps no prompt: it is the same in the request.
-            row = session.row | {"responses_create_params": body["responses_create_params"]}
-            verdict, work = await self._graded_session(session, row, response)
-        finally:
+        if session.ended:  # while this request waited
             session.lock.release()
-        await self._sessions.close(session.id, "It was verified.", verdict, verified=True, after=work)
+            return self._last_verdict(session.id)
+        # The session keeps no prompt: it is the same in the request.
+        row = session.row | {"responses_create_params": body["responses_create_params"]}
+        verdict = await self._graded_session(session, row, response)
+        await self._sessions.close(session.id, "It was verified.", verdict, verified=True)
         return verdict
 
     def _last_verdict(self, session_id: str) -> Verdict:
@@ -405,13 +403,11 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             return None
         if not await self._locked(session):
             return self._lowest("verifier_error", STILL_RUNNING)
-        try:
-            if session.ended:
-                return None
-            nothing = {"responses_create_params": {"input": []}, "response": NO_RESPONSE}
-            return (await self._graded_session(session, session.row, _response(nothing)))[0]
-        finally:
+        if session.ended:
             session.lock.release()
+            return None
+        nothing = {"responses_create_params": {"input": []}, "response": NO_RESPONSE}
+        return await self._graded_session(session, session.row, _response(nothing))
 
     async def _locked(self, session: Session) -> bool:
         """Take a session's lock; False where a tool call holds it for longer than a call may take."""
@@ -422,12 +418,19 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             return False
         return True
 
-    async def _graded_session(
-        self, session: Session, row: Row, response: Response
-    ) -> tuple[Verdict, "asyncio.Future[Any] | None"]:
-        if session.failure is not None:
-            return Verdict.mask("provider_unavailable", session.failure), None
-        return await self._graded(self.grade, session.state, row, response)
+    async def _graded_session(self, session: Session, row: Row, response: Response) -> Verdict:
+        """Grade a session whose lock is held. It is released when the grader is done, which may be later."""
+        work = None
+        try:
+            if session.failure is not None:
+                return Verdict.mask("provider_unavailable", session.failure)
+            verdict, work = await self._graded(self.grade, session.state, row, response)
+            return verdict
+        finally:
+            if work is None:
+                session.lock.release()
+            else:
+                work.add_done_callback(lambda _: session.lock.release())
 
     async def _graded(self, grade: Callable[..., Any], *arguments: Any) -> tuple[Verdict, "asyncio.Future[Any] | None"]:
         """What a grader says; and, where its time is up, what still runs.

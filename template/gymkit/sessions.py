@@ -349,16 +349,16 @@ class SessionStore:
         verdict: Verdict | None = None,
         *,
         verified: bool = False,
-        after: "asyncio.Future[Any] | None" = None,
     ) -> None:
         """End a session, if it is open, and remember that it has ended. A second call changes nothing.
+
+        Where a tool or the grader still works on the domain's object, it is released only when they are done.
 
         Args:
             session_id: Its identity.
             reason: Why it ends, in a sentence.
             verdict: The verdict on it, if there is one.
             verified: Whether a request that carried the whole row has asked for the verdict.
-            after: What still works on the domain's object, which is released only then.
         """
         session = self._open.pop(session_id, None)
         if session is None:
@@ -376,10 +376,10 @@ class SessionStore:
         self._by_cookie.pop(session.cookie_value, None)
         session.ended = True
         state, session.state = session.state, None
-        if after is None:
-            await self._end(state)
+        if session.lock.locked():
+            self.in_background(self._end_when_free(session.lock, state))
         else:
-            self.in_background(self._end_after(after, state))
+            await self._end(state)
 
     def set_verified(self, session_id: str) -> None:
         """Note that a request that carried the whole row has asked for the verdict on a session that has ended."""
@@ -399,9 +399,9 @@ class SessionStore:
         if not self._key_sets[key.keys]:
             del self._key_sets[key.keys]
 
-    async def _end_after(self, work: "asyncio.Future[Any]", state: Any) -> None:
-        await asyncio.wait({work})
-        await self._end(state)
+    async def _end_when_free(self, lock: asyncio.Lock, state: Any) -> None:
+        async with lock:
+            await self._end(state)
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Let something be done that nobody waits for."""

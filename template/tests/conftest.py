@@ -4,10 +4,11 @@
 import asyncio
 import importlib
 import importlib.util
+import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
@@ -17,6 +18,26 @@ from probe import ProbeServer
 
 from gymkit.fixture import make_server
 from gymkit.rows import Row, data_path, read_rows
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the options
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in several processes, one more than there are cores, since many tests wait; at most four.
+
+    Not where pytest is given files or `-n`, nor where pytest-xdist is not installed, as in `gym env test`.
+    """
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.usepdb
+    if whole and not hasattr(config, "workerinput") and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses = min((os.cpu_count() or 1) + 1, 4)
+        config.option.dist = "loadfile"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep out of a report what one process cannot hand to another: a lone surrogate, which a log may hold."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,9 +13,9 @@ from threading import Thread
 from typing import Any, ClassVar
 
 import pytest
-from harness import PLAYER, LiveServer
+from harness import PLAYER, SERVER_CLASS, LiveServer
 
-from gymkit import project
+from gymkit import project, serve
 from gymkit.client import RolloutError, tools_of
 from gymkit.rows import Row
 
@@ -136,18 +136,9 @@ def test_a_model_plays_over_responses_or_chat_completions(live: LiveServer, chat
     assert len(body.get("tools", [])) == len(live.client().tools())
 
 
-def test_a_taken_port_is_one_clear_line() -> None:
+def test_a_taken_port_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = subprocess.run(
-            [sys.executable, "server.py"],
-            cwd=project.ROOT,
-            env=os.environ | {"PORT": str(port)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
-    assert "Traceback" not in done.stderr
+        monkeypatch.setenv("PORT", str(port))
+        with pytest.raises(SystemExit, match=f"^Cannot listen on 127.0.0.1:{port} "):
+            serve.run(SERVER_CLASS)

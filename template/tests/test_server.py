@@ -261,27 +261,43 @@ def test_an_episode_that_takes_too_long_to_begin_is_refused_and_released(serve: 
     assert refused.status_code == 503
     assert "new_episode() took more than 0.2 seconds" in refused.json()["output"]
     assert len(live.server._sessions) == 0
-    deadline = time.monotonic() + 5
-    while not live.server.released and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert live.server.released == [[]]
+    assert released(live) == [[]]
 
 
-def test_a_grader_that_takes_too_long_gives_the_lowest_reward(serve: Serve) -> None:
+@pytest.mark.parametrize("by", ["the verdict", "a close"])
+def test_a_grader_that_takes_too_long_gives_the_lowest_reward(serve: Serve, by: str) -> None:
     """And what it works on is released only when it has ended."""
     live = serve(Releasing, tool_seconds=0.2)
     client = live.client()
     row = {**ROW, "grade_seconds": 0.6}
     client.seed(row)
+    if by == "a close":
+        assert client.post("/close_session", json={}).status_code == 200
     verdict = client.verdict(row)
     assert (verdict["reward"], verdict["mask_sample"]) == (LOWEST, False)
     assert verdict["failure_kind"] == "verifier_error"
     assert verdict["failure_reason"] == "grade() took more than 0.2 seconds."
     assert live.server.released == []
+    assert released(live) == [["graded"]]
+
+
+def test_what_a_tool_still_works_on_is_released_when_the_tool_has_ended(serve: Serve) -> None:
+    live = serve(Releasing, tool_seconds=0.2)
+    client = live.client()
+    client.seed(ROW)
+    assert "took more than" in client.tool("block", seconds=0.8)
+    verdict = client.verdict(ROW)
+    assert (verdict["reward"], verdict["mask_sample"]) == (LOWEST, False)
+    assert live.server.released == []
+    assert released(live) == [["in", "out"]]
+
+
+def released(live: LiveServer) -> list[list[str]]:
+    """What has been released, when something has."""
     deadline = time.monotonic() + 5
     while not live.server.released and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert live.server.released == [["graded"]]
+    return live.server.released
 
 
 class Releasing(ProbeServer):

@@ -1,6 +1,7 @@
 """The tasks: what they begin with, when they are done, and that the player does them in the real application."""
 
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -49,7 +50,11 @@ def test_how_a_table_is_sorted_matters_only_where_the_task_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "right"), [("555-0100", True), (" 555-0100. ", True), ("555-0101", False), ("", False)]
+    ("answer", "right"),
+    [
+        *(("555-0100", True), (" 555-0100. ", True), ("555-0101", False), ("", False)),
+        *(("555-0100 or 555-0101", False), ("It is 555-0100", False)),
+    ],
 )
 def test_an_answer_is_compared_without_what_does_not_matter(answer: str, right: bool) -> None:
     assert OfficeTask(1, {"answer": "555-0100"}).fulfilled(None, answer) is right
@@ -88,3 +93,17 @@ def test_the_player_does_a_task_of_each_kind(served: LiveServer) -> None:
 def test_one_step_less_is_not_done(served: LiveServer, rows: list[Row]) -> None:
     shortened = [{**row, "oracle": [*row["oracle"][:-2], row["oracle"][-1]]} for row in rows]
     assert rewards(served, shortened) == {row["task_id"]: 0.0 for row in rows}
+
+
+@pytest.mark.parametrize(("status", "reward"), [(None, 0.0), ("failure", 0.0), ("success", 1.0)])
+def test_where_nothing_can_be_checked_the_agent_has_to_say_that_it_is_done(
+    serve: Callable[..., LiveServer], rows: list[Row], status: str | None, reward: float
+) -> None:
+    """And only where the config trusts it."""
+    row = {**rows[0], "ground_truth": [{"name": "office", "expected_output": {}}]}
+    assert serve().client().post("/seed_session", json=row).status_code == 422
+    client = serve(trust_terminate=True).client()
+    client.seed(row)
+    if status is not None:
+        client.tool("terminate", status=status)
+    assert client.verdict(row)["reward"] == reward

@@ -39,6 +39,13 @@ def test_a_game_is_won() -> None:
     assert game.guesses == ["slate", "crane"]
 
 
+def test_a_word_of_the_same_letters_is_another_word() -> None:
+    game = WordleGame("angel")
+    assert "Found" not in game.guess("angle")
+    assert not game.solved
+    assert not game.over
+
+
 def test_a_game_is_lost_and_the_word_stays_secret() -> None:
     game = WordleGame("crane")
     outputs = [game.guess("slate") for _ in range(MAX_GUESSES)]
