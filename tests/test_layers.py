@@ -26,7 +26,19 @@ LAYERS = [
     {"tools", "schemas", "sessions", "pool", "cluster", "judge"}
     | {"client", "players", "models", "episodes", "recording"},
     # Answers, verdicts, names and paths.
-    {"answers", "symbolic", "symbolic_worker", "grading", "rows", "items", "bodies", "access", "rate_limit", "pictures"}
+    {
+        "answers",
+        "symbolic",
+        "symbolic_worker",
+        "forms",
+        "grading",
+        "rows",
+        "items",
+        "bodies",
+        "access",
+        "rate_limit",
+        "pictures",
+    }
     | {"project", "logs", "terminal", "errors"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""

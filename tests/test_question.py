@@ -49,7 +49,7 @@ def test_its_own_tests_pass_with_a_judge(environments: Environments, line: str) 
     ("file", "old", "new", "failing"),
     [
         ("questions.py", "bool(answers) and all(", "any(", "tests/test_cheats.py"),
-        ("questions.py", "not all(FORMS[self.form](answer)", "not any(True", "tests/test_questions.py"),
+        ("gymkit/forms.py", "not all(FORMS[self.form](answer)", "not any(True", "tests/test_questions.py"),
         ("constraints.py", "if not each.met(text)]", "if False]", "tests/test_questions.py"),
         ("gymkit/answers.py", "reversed(response.output)", "response.output", "tests/test_cheats.py"),
     ],

@@ -38,6 +38,7 @@ What all of them use
 - `grading`     the verdict
 - `answers`     the final answer in a model's response
 - `symbolic`    whether two mathematical expressions are equal, in processes that can be killed (`symbolic_worker`)
+- `forms`       a mathematical answer: its value, and the form that is asked for
 - `rows`        data rows
 - `project`     the environment's names and paths
 - `items`, `pictures`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`

@@ -10,9 +10,10 @@ from harness import Client, LiveServer, Row, says
 from wrong_answers import wrong_answers
 
 import constraints
+from gymkit.forms import FORMS
 from gymkit.rows import data_path, expected_output, read_rows
 from policy import answer
-from questions import FORMS, question
+from questions import question
 from tasks import imported, tasks
 
 ALL_ROWS = [row for split in ("demo", "example", "validation", "train") for row in read_rows(data_path(split))]
