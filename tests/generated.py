@@ -21,7 +21,7 @@ ARCHETYPES: list[str] = list(
 )
 USES_E2B = [archetype for archetype in ARCHETYPES if archetype in ("sandbox", "computer_use")]
 """The archetypes that are also asked whether they run at E2B."""
-SAMPLE = {"game": "wordle", "sandbox": "analysis", "computer_use": "office"}
+SAMPLE = {"game": "wordle", "sandbox": "analysis", "computer_use": "office", "question": "questions"}
 """The domain module of each archetype's sample."""
 
 LINES = os.environ.get("NEMO_GYM_LINES", "0.4 0.7").split()

@@ -7,6 +7,7 @@ The commands
 Programs, which are handed what they need of the environment
 - `serve`       `python server.py`: the server alone, without Ray or a head server
 - `data`        writes the task rows
+- `records`     the records of a data set that rows are made of
 - `cases`       writes the cases by which NeMo Gym tries the grader
 - `check`       checks a live server
 - `audit`       tries to earn rewards without solving tasks
@@ -32,6 +33,7 @@ The server
 - `tools`       the route of a tool: arguments in, text out, with a time limit
 - `signatures`  a tool's function: which parameters make up its arguments
 - `schemas`     the tools' schemas, made from the routes
+- `judge`       asks a judge model where no rule decides (where an archetype has one)
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
 - `cluster`     work on a Ray cluster
 
@@ -45,9 +47,12 @@ A client
 What all of them use
 - `grading`     the verdict
 - `answers`     the final answer in a model's response
+- `symbolic`    whether two mathematical expressions are equal, in processes that can be killed (`symbolic_worker`)
+- `forms`       a mathematical answer: its value, and the form that is asked for
 - `rows`        data rows
 - `project`     the environment's names and paths
 - `redaction`   keys, kept out of what is shown, logged, recorded or answered
+- `responses`   a model's response, read from a request for a verdict
 - `replies`     what a model has answered, read whatever form it comes in
 - `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`
 

@@ -88,6 +88,11 @@ def load_tasks() -> dict[str, list[dict[str, Any]]]:
     return splits
 
 
+def load_importer() -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    """What makes a task of a data set's record: `imported(fields)` of tasks.py, where it is defined."""
+    return getattr(_load("tasks.py"), "imported", None)
+
+
 def load_player() -> Player:
     """The player that policy.py defines.
 
@@ -158,7 +163,7 @@ def run(command: str, options: argparse.Namespace) -> int:
     """Run a command with what it needs of the environment; its exit status."""
     module: Any = importlib.import_module(f"gymkit.{command}")
     if command == "data":
-        return module.run(options, load_server_class(), load_tasks())
+        return module.run(options, load_server_class(), load_tasks(), load_importer())
     if command == "cases":
         return module.run(options, load_server_class(), load_player())
     if command == "check":

@@ -30,7 +30,6 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from gymkit import openapi, page, project, rows
 from gymkit.access import CannotServe, is_shared, number_from_environ, refuse_strangers, trusted_proxies
-from gymkit.answers import NO_RESPONSE, Response, read_response
 from gymkit.bodies import BadBody, error_body, json_body, read_object
 from gymkit.config import EnvironmentConfig
 from gymkit.connections import Connections
@@ -38,6 +37,7 @@ from gymkit.grading import EnvironmentFailed, Verdict
 from gymkit.large_bodies import SMALL_BODY, LargeAnswer, TooLarge, large_body_with, read_large
 from gymkit.middleware import CALLER, COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
 from gymkit.redaction import redacted
+from gymkit.responses import NO_RESPONSE, Response, read_response
 from gymkit.row_keys import Digests, own_part, row_digests
 from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_routes, tool_schemas
@@ -98,6 +98,18 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             InvalidRow: no episode can be made from the row; the seed then answers 422 with the message.
         """
         return None
+
+    def check_row(self, row: Row) -> None:
+        """Refuse a row from which no episode can be made, when `gymkit data` writes it.
+
+        By default that is `new_episode()` itself, where it blocks and there is nothing to release.
+
+        Raises:
+            InvalidRow: the message says what is wrong.
+        """
+        releases = type(self).end_episode is not EnvironmentServer.end_episode
+        if not releases and not inspect.iscoroutinefunction(self.new_episode):
+            self.new_episode(row)
 
     def grade(self, episode: Any, row: Row, response: Response) -> Any:
         """What the episode is worth: a `Verdict`, or its reward as a number.
