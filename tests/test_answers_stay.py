@@ -39,6 +39,9 @@ KNOWN = {"game": ("zebra", "yacht", "quilt"), "sandbox": ("analysis-train-total"
 """What stands in the sample's own tasks, and nowhere else."""
 
 
+pytestmark = pytest.mark.needs("a container builder")
+
+
 @pytest.fixture
 def marked(
     template: Template, attach: Attach, tmp_path: Path, request: pytest.FixtureRequest

@@ -17,6 +17,7 @@ from images import Buildah, Container
 pytestmark = [
     pytest.mark.parametrize("environment", LINES[-1:], indirect=True),
     pytest.mark.xdist_group("container"),
+    pytest.mark.needs("a container builder"),
 ]
 
 ON_PORT_11000 = pytest.mark.alone
@@ -25,9 +26,6 @@ ON_PORT_11000 = pytest.mark.alone
 
 @pytest.fixture(scope="module")
 def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
-    for program in ("buildah", "debootstrap"):
-        if shutil.which(program) is None:
-            pytest.fail(f"{program} is missing: apt-get install buildah debootstrap", pytrace=False)
     buildah = Buildah(tmp_path_factory.mktemp("buildah"))
     yield buildah
     buildah.remove()

@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import requests
 from generated import ARCHETYPES, FULL, LINES, Environment, free_port, user_environ
+from needs import BROWSERS
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, Playwright, Route, expect, sync_playwright
 
 
@@ -34,9 +35,10 @@ def on(*archetypes: str, in_full: Iterable[str] = ()) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("environment", environments, indirect=True)
 
 
+pytestmark = pytest.mark.needs("a browser")
+
 on_one_archetype = on("game")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -177,7 +177,10 @@ def seconds_of_work() -> float:
 # --------------------------------------------------------------------------------------------- from release to release
 
 
-@pytest.mark.parametrize("archetype", SAMPLE)
+@pytest.mark.parametrize(
+    "archetype",
+    [pytest.param(each, marks=[pytest.mark.needs("a display")] if each == "computer_use" else []) for each in SAMPLE],
+)
 def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     template: Template, tmp_path: Path, env: dict[str, str], uv_log: Path, installed: Installed, archetype: str
 ) -> None:
