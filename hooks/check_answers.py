@@ -38,7 +38,9 @@ def main() -> None:
         if value and name in before and before[name] != value:
             stop(
                 f"{name} cannot be changed from '{before[name]}' to '{value}': {REASONS[name]}",
-                "Take this update back:\n  git reset --hard && git clean -fd" if after_update else "Nothing was changed.",
+                "Take this update back:\n  git reset --hard && git clean -fd"
+                if after_update
+                else "Nothing was changed.",
             )
 
 

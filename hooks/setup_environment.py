@@ -181,7 +181,9 @@ def uv_finds(uv: str, python: Python) -> bool:
 def interrupted(after_update: bool) -> None:
     """Say what Ctrl+C has left, at once: Copier waits a quarter of a second for this program to end."""
     if after_update:
-        text = f"The files are updated, the installed packages are not.\nGo on:\n  uv sync\nTake it back:\n  {TAKE_BACK}"
+        text = (
+            f"The files are updated, the installed packages are not.\nGo on:\n  uv sync\nTake it back:\n  {TAKE_BACK}"
+        )
     else:
         text = f"The files are generated, the packages are not installed.\nGo on:\n{steps('uv sync')}"
     print(f"\n{text}", file=sys.stderr, flush=True)

@@ -181,10 +181,10 @@ CAUSES = (
      "cache ({cache}) take 3 GB while they are made. Make room (`uv cache clean` empties the cache), and try again."),
     (("Permission denied", "os error 13", "Read-only file system"), "uv may not write where it has to; what it said "
      "stands above."),
+    (("error sending request", "Failed to fetch", "Failed to download", "dns error", "network was disabled",
+      "Network connectivity is disabled", "timed out", "tcp connect error", "certificate"), "The network or the package "
+     "index could not be used; what uv said stands above. Try again when it can."),
     (("No solution found",), "No set of versions fits together; what uv said stands above."),
-    (("error sending request", "Failed to fetch", "Failed to download", "dns error", "Network connectivity is disabled",
-      "timed out", "tcp connect error", "certificate"), "The network or the package index could not be used; what uv "
-     "said stands above. Try again when it can."),
 )  # fmt: skip
 """What uv says, and what the user is told; the first that fits."""
 

@@ -32,6 +32,7 @@ from gymkit.items import Item
 from gymkit.models import Model
 from gymkit.players import Policy
 from gymkit.project import ROOT
+from gymkit.proxies import never_for_loopback
 from gymkit.recording import save_pictures, write_page
 from gymkit.rows import data_path, read_rows
 from gymkit.terminal import console
@@ -93,6 +94,7 @@ def arguments() -> argparse.Namespace:
 
 def main() -> int:
     options = arguments()
+    never_for_loopback()
     rows = read_rows(options.data)
     player = load_player()
     use_chat = threading.Event()

@@ -181,7 +181,7 @@ def left_out(lines: Iterable[str]) -> str:
     if others:
         pythons = " ".join(f"'{PYTHON_OF_LINE[line]}'" for line in others if find_python(line) is None)
         install = f"`uv python install {pythons}` and " if pythons else ""
-        ways.append(f"{install}`NEMO_GYM_LINES=\"{' '.join(PYTHON_OF_LINE)}\"`")
+        ways.append(f'{install}`NEMO_GYM_LINES="{" ".join(PYTHON_OF_LINE)}"`')
     return f"{', '.join(names)}. To test that too: {'; '.join(ways)}"
 
 

@@ -114,7 +114,9 @@ def set_answer(template: Path, name: str, value: str) -> None:
     """Change a computed answer of the small template."""
     text = (template / "copier.yml").read_text()
     before, after = text.split(f"{name}:\n  type: str\n  default: '", 1)
-    (template / "copier.yml").write_text(f"{before}{name}:\n  type: str\n  default: '{value}'{after.split(chr(39), 1)[1]}")
+    (template / "copier.yml").write_text(
+        f"{before}{name}:\n  type: str\n  default: '{value}'{after.split(chr(39), 1)[1]}"
+    )
 
 
 def copy(machine: Machine, template: Path, name: str = "my_env", *flags: str, **env: str) -> Done:
@@ -325,7 +327,7 @@ def test_ctrl_c_ends_quietly(machine: Machine, template: Path) -> None:
         process = subprocess.Popen(
             command,
             cwd=machine.folder,
-            env=user_environ() | machine.env,
+            env=user_environ() | machine.env | {"PWD": str(machine.folder)},
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -338,16 +340,19 @@ def test_ctrl_c_ends_quietly(machine: Machine, template: Path) -> None:
     assert process.wait(timeout=20) == 1
     assert "[2/3]" in said.read_text()
     assert "Traceback" not in said.read_text()
-    assert "The files are generated, the packages are not installed.\nGo on:\n  cd my_env\n  uv sync" in said.read_text()
+    assert (
+        "The files are generated, the packages are not installed.\nGo on:\n  cd my_env\n  uv sync" in said.read_text()
+    )
     assert (machine.folder / "my_env" / "server.py").exists()
 
 
 def test_nobody_but_copier_is_stopped(machine: Machine) -> None:
     """Run by hand, the hook fails like any program, and its parent goes on."""
+    machine.uv()  # and no Python
     folder = machine.folder / "my_env"
     folder.mkdir()
     hook = [sys.executable, str(HOOKS / "setup_environment.py")]
-    done = run("sh", "-c", f"{shlex.join(hook)}; echo the parent goes on", cwd=folder, env=machine.env | {"PATH": ""})
+    done = run("sh", "-c", f"{shlex.join(hook)}; echo the parent goes on", cwd=folder, env=machine.env)
     assert done.stdout.endswith("the parent goes on\n"), done.stdout + done.stderr
     assert "Go on by hand" in done.stderr
 

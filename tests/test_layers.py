@@ -26,7 +26,7 @@ LAYERS = [
     {"tools", "schemas", "sessions", "pool", "cluster"} | {"client", "players", "models", "episodes", "recording"},
     # Answers, verdicts, names and paths.
     {"answers", "grading", "rows", "items", "bodies", "access", "rate_limit", "pictures"}
-    | {"project", "logs", "terminal", "errors"},
+    | {"project", "logs", "terminal", "proxies", "errors"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""
 

@@ -107,7 +107,13 @@ def make(machine: Machine, root: Path) -> None:
         run("chroot", str(root), "chown", "-R", f"{machine.user}:", home_of(machine))
     run("git", "clone", "-q", "--no-hardlinks", str(ROOT), f"{root}{TEMPLATE}")
     run("git", "-C", f"{root}{TEMPLATE}", "tag", "--force", "v0.1.0")
-    lines = [f'[url "file://{TEMPLATE}"]', f"insteadOf = {GITHUB}.git", f"insteadOf = {GITHUB}", "[safe]", "directory = *"]
+    lines = [
+        f'[url "file://{TEMPLATE}"]',
+        f"insteadOf = {GITHUB}.git",
+        f"insteadOf = {GITHUB}",
+        "[safe]",
+        "directory = *",
+    ]
     (root / "etc/gitconfig").write_text("\n".join(lines) + "\n")
 
 
@@ -221,7 +227,9 @@ def try_here(has: str, with_tests: bool) -> bool:
     play, test = blocks(has)
     print(f"As {pwd.getpwuid(os.geteuid()).pw_name}, in {Path.cwd()}")
     commands = [*play, *(test if with_tests else [])]
-    return all([report("here", type_in(["bash", "-lc", block], block), Path(tempfile.gettempdir())) for block in commands])
+    return all(
+        [report("here", type_in(["bash", "-lc", block], block), Path(tempfile.gettempdir())) for block in commands]
+    )
 
 
 def main() -> int:

@@ -37,7 +37,7 @@ What all of them use
 - `answers`     the final answer in a model's response
 - `rows`        data rows
 - `project`     the environment's names and paths
-- `items`, `pictures`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `errors`
+- `items`, `pictures`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `proxies`, `errors`
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.
 """

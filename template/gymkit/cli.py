@@ -17,6 +17,7 @@ from typing import Any
 from gymkit.errors import CommandError
 from gymkit.players import Player
 from gymkit.project import ROOT, ProjectError, reward_range
+from gymkit.proxies import never_for_loopback
 
 COMMANDS = {
     "data": "write the task rows in data/ from tasks.py and the tools",
@@ -176,6 +177,7 @@ def parser_of(command: str, subparsers: Any) -> None:
 
 def main() -> None:
     """The entry point of the program `gymkit`."""
+    never_for_loopback()
     parser = argparse.ArgumentParser(prog="gymkit", description="The commands of this environment.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     # Only the one that is asked for is imported: NeMo Gym takes seconds.

@@ -16,7 +16,10 @@ from harness import SERVER_CLASS, Client, LiveServer
 from probe import ProbeServer
 
 from gymkit.fixture import make_server
+from gymkit.proxies import never_for_loopback
 from gymkit.rows import Row, data_path, read_rows
+
+never_for_loopback()
 
 
 def pytest_configure(config: pytest.Config) -> None:
