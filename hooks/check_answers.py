@@ -36,12 +36,12 @@ def main() -> None:
     for argument in sys.argv[1:]:
         name, _, value = argument.partition("=")
         if value and name in before and before[name] != value:
-            stop(
-                f"{name} cannot be changed from '{before[name]}' to '{value}': {REASONS[name]}",
+            back = (
                 "Take this update back:\n  git reset --hard && git clean -fd"
                 if after_update
-                else "Nothing was changed.",
+                else "Nothing was changed."
             )
+            stop(f"{name} cannot be changed from '{before[name]}' to '{value}': {REASONS[name]}", back)
 
 
 if __name__ == "__main__":

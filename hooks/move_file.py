@@ -2,9 +2,9 @@
 
     python move_file.py --run-by-copier TEMPLATE OLD NEW
 
-Copier itself deletes the old file, edits and all, and writes the new one. This merges the edits into the new one: the user's
-file is that of the last commit, and what he began with is rendered anew, from the release that he comes from. (`git mv`
-before the update would conflict whenever the release changes the file too, edited or not.)
+Copier itself deletes the old file, edits and all, and writes the new one. This merges the edits into the new one: the
+user's file is that of the last commit, and what he began with is rendered anew, from the release that he comes from.
+(`git mv` before the update would conflict whenever the release changes the file too, edited or not.)
 """
 
 import os

@@ -44,8 +44,8 @@ def find_python(uv: str) -> Python:
     if best is not None:
         return best
     raise SetupFailed(
-        "No Python that NeMo Gym runs on was found, and uv could not or may not download one: it needs 3.13 (3.13.14 or "
-        "later), or 3.12.",
+        "No Python that NeMo Gym runs on was found, and uv could not or may not download one: it needs 3.13 "
+        "(3.13.14 or later), or 3.12.",
         f"{typed(uv)} python install 3.13",
         f"{typed(uv)} sync --python 3.13",
     )

@@ -102,8 +102,8 @@ def refuse_another_project(uv: str) -> None:
     root = workspace_root(uv, here)
     if not os.path.samefile(root, here):
         raise SetupFailed(
-            f"This folder is a member of the uv workspace in {root}: `uv sync` would change that project's environment. "
-            f'Add it there to `exclude` under `[tool.uv.workspace]`: "{os.path.relpath(here, root)}"; or generate elsewhere.',
+            f"This folder is a member of the uv workspace in {root}: `uv sync` would change the environment of that. "
+            f'Add "{os.path.relpath(here, root)}" to `exclude` in its `[tool.uv.workspace]`; or generate elsewhere.',
             f"{typed(uv)} sync",
         )
 
@@ -148,7 +148,7 @@ def ask(*command: str) -> "subprocess.CompletedProcess[str] | None":
 
 
 def watched(command: list[str], environ: dict[str, str]) -> tuple[int, str]:
-    """Run a program whose errors the user sees as it makes them, progress bars included: exit status, and the errors."""
+    """Run a program whose errors the user sees as they come, progress bars included: exit status, and the errors."""
     if os.isatty(2):
         reading, writing = pty.openpty()
         _give_size(writing)
@@ -182,8 +182,8 @@ CAUSES = (
     (("Permission denied", "os error 13", "Read-only file system"), "uv may not write where it has to; what it said "
      "stands above."),
     (("error sending request", "Failed to fetch", "Failed to download", "dns error", "network was disabled",
-      "Network connectivity is disabled", "timed out", "tcp connect error", "certificate"), "The network or the package "
-     "index could not be used; what uv said stands above. Try again when it can."),
+      "Network connectivity is disabled", "timed out", "tcp connect error", "certificate"), "The network or the "
+     "package index could not be used; what uv said stands above. Try again when it can."),
     (("No solution found",), "No set of versions fits together; what uv said stands above."),
 )  # fmt: skip
 """What uv says, and what the user is told; the first that fits."""

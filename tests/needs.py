@@ -99,7 +99,7 @@ def missing_needs() -> tuple[str, ...]:
 
 
 def put_uv_on_path(folder: Path) -> None:
-    """Let programs find the uv by which these tests were started (`~/.uv/bin/uv run pytest`), and nothing else of its."""
+    """Let programs find the uv by which these tests were started (`~/.uv/bin/uv run`), and nothing else beside it."""
     uv = os.environ.get("UV")
     if uv and shutil.which("uv") is None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +143,7 @@ def download_python(line: str) -> bool:
 
 def _gives(python: str, line: str) -> bool:
     version = _ask(python, "-c", "import sys; print(*sys.version_info[:3])")
-    number = tuple(map(int, version.split())) if version else (0,)
+    number = tuple(map(int, version.split()))
     return (3, 13, 14) <= number < (3, 14) if line == "0.7" else (3, 12) <= number < (3, 13, 14)
 
 

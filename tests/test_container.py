@@ -5,7 +5,6 @@ archetype.
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,7 +1,6 @@
 """The generated environment as its user meets it, on both lines of NeMo Gym: gates, tests, checks."""
 
 import os
-import re
 import signal
 import subprocess
 import time
@@ -71,7 +70,7 @@ def test_gates_2_and_3_a_local_server_that_seeds_sessions(environment: Environme
             seconds.append(answered)
             seeded = requests.post("http://localhost:11000/seed_session", timeout=30)  # no body, as by `curl -X POST`
             assert seeded.status_code == 200
-            assert [cookie.name for cookie in seeded.cookies][0].startswith("MyEnvResourcesServer___")
+            assert next(cookie.name for cookie in seeded.cookies).startswith("MyEnvResourcesServer___")
             family = processes_of_session(process.pid)
             assert any("server.py" in command for command in family)
             assert not [command for command in family if "raylet" in command or "gcs_server" in command]

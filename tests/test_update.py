@@ -356,7 +356,7 @@ def test_ownership_that_is_broken_is_noticed(releases: Releases, tmp_path: Path,
     assert project.read("wordle.py") != before
 
 
-# ------------------------------------------------------------------- what the user has changed, and no conflict comes of
+# ----------------------------------------------------------------------- what the user changes without a conflict
 
 
 def check_no_conflict(project: Project) -> None:

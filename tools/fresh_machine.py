@@ -4,9 +4,10 @@
     python3 tools/fresh_machine.py --here python        on this very machine, by the commands for Python alone
     python3 tools/fresh_machine.py --here uv            on this very machine, by those for uv
 
-The machines are Debians made by debootstrap (as root, on Debian), which are entered by chroot in mounts and processes of
-their own. They have python3, python3-venv and git, or uv and git. The template is the last commit of this tree, at its
-address on GitHub. Pythons that NeMo Gym runs on lie where uv puts them, since not every network lets uv download one.
+The machines are Debians made by debootstrap (as root, on Debian), which are entered by chroot, in a mount and process
+namespace of their own. They have python3, python3-venv and git, or uv and git. The template is the last commit of this
+tree, at its address on GitHub. Pythons that NeMo Gym runs on lie where uv puts them, since not every network lets uv
+download one.
 
 Each block of commands is typed into a login shell of its own, on a terminal. It uses the standard library alone.
 """
