@@ -40,6 +40,10 @@ CONFLICTS = ("uv", "run", "gymkit", "conflicts")
 PLAYS = "tests/test_rollout.py::test_it_starts_the_environment_itself_and_earns_what_the_player_says"
 """Of an environment's own tests, that in which rollout.py plays an episode."""
 
+# A proxy that answers nobody: what asks it for this machine fails.
+BEHIND_A_PROXY = {name: "http://127.0.0.1:9" for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")}
+BEHIND_A_PROXY |= {"no_proxy": "", "NO_PROXY": ""}
+
 NOTHING: Mapping[str, str] = {}
 
 
