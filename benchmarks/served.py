@@ -92,7 +92,7 @@ def free_port() -> int:
 @contextmanager
 def serving(command: list[str], cwd: Path, port: int, temporary: Path, **environ: str) -> Iterator[Served]:
     """Start a server, wait until it answers on loopback, and stop it at the end."""
-    log = tempfile.TemporaryFile()
+    log = tempfile.TemporaryFile()  # noqa: SIM115
     variables = os.environ | {"TMPDIR": str(temporary)} | environ
     process = subprocess.Popen(command, cwd=cwd, env=variables, stdout=log, stderr=subprocess.STDOUT)
     try:
