@@ -31,6 +31,7 @@ from gymkit.errors import CommandError
 from gymkit.items import Item
 from gymkit.players import Policy
 from gymkit.project import ROOT
+from gymkit.proxies import never_for_loopback
 from gymkit.recording import save_pictures, write_page
 from gymkit.redaction import redacted
 from gymkit.replies import clean
@@ -125,6 +126,7 @@ def load_policies(options: argparse.Namespace) -> Callable[[Row], Policy]:
 
 def main() -> int:
     options = arguments()
+    never_for_loopback()
     rows = read_rows(options.data)
     policy_of = load_policies(options)
     summary = Summary()

@@ -41,6 +41,9 @@ KNOWN |= {"question": ("photosynthesis", "choice-train-00")}
 """What stands in the sample's own tasks, and nowhere else."""
 
 
+pytestmark = pytest.mark.needs("a container builder")
+
+
 @pytest.fixture
 def marked(
     template: Template, attach: Attach, tmp_path: Path, request: pytest.FixtureRequest
