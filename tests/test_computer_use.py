@@ -19,6 +19,8 @@ ALL_RUNS = [(f"computer_use {line}", model) for line in LINES for model in MODEL
 # All four pass, too, but take minutes.
 RUNS = ALL_RUNS if FULL else ALL_RUNS[-1:]
 
+pytestmark = pytest.mark.needs("a display")
+
 on_the_newest_line = pytest.mark.parametrize(
     "environment", [f"computer_use {line}" for line in (LINES if FULL else LINES[-1:])], indirect=True
 )
@@ -157,6 +159,7 @@ def test_its_own_tests_pass(environment: Environment) -> None:
         assert environment.own_tests("tests/test_desktop.py", "tests/test_office.py") > 60
 
 
+@pytest.mark.needs("E2B's desktop")
 @pytest.mark.parametrize("line", LINES if FULL else LINES[-1:])
 def test_the_same_works_through_e2bs_own_client(environments: Environments, line: str) -> None:
     environment = environments("computer_use", line, "use_e2b=true")

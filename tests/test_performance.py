@@ -1,7 +1,6 @@
 """A short form of benchmarks/side_by_side.py: what a training run depends on, with wide margins, for busy machines."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from statistics import median
 
@@ -12,7 +11,7 @@ from generated import FULL, LINES, Environment
 from load import Call, Load, LoadFailed, RunningLoad, load, open_sessions, play_episodes
 from served import Served
 
-pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("alone")]
+pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("alone"), pytest.mark.needs("wrk")]
 
 GAME = "generated game"
 ROUNDS = 2
@@ -21,8 +20,6 @@ ROUNDS = 2
 @pytest.fixture(scope="module", params=LINES if FULL else LINES[-1:])
 def servers(request: pytest.FixtureRequest, environments: Environments) -> dict[str, Contender]:
     """A generated game and what it is compared with, by name."""
-    if shutil.which("wrk") is None:
-        pytest.fail("the load comes from wrk, which is missing: apt-get install wrk", pytrace=False)
     environment: Environment = environments("game", request.param)
     return {server.name: server for server in contenders({"game": environment.path}) if server.name != EXAMPLE}
 

@@ -223,7 +223,9 @@ class Check:
 
     def _play_on(self, environment: EnvironmentClient) -> list[Item]:
         """Let policy.py play on a session that is open; the transcript."""
-        return play_on(environment, self.row, self.player.policy(self.row), MAX_TURNS)
+        items: list[Item] = []
+        play_on(environment, self.row, self.player.policy(self.row), MAX_TURNS, items)
+        return items
 
     def _request(self, items: list[Item]) -> Item:
         return verify_request(self.row, items, "gymkit check")

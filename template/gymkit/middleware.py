@@ -12,6 +12,7 @@ import json
 import logging
 import math
 from collections.abc import Collection, Iterable
+from urllib.parse import quote
 
 from nemo_gym.server_utils import SESSION_ID_KEY
 from starlette.datastructures import Headers
@@ -115,7 +116,8 @@ class GymMiddleware:
             await self.app(scope, receive, send)
             return
 
-        cookie_value: str | None = None
+        _without_stray_slashes(scope)
+        cookies: list[bytes] = []
         token: str | None = None
         authorization = b""
         declared_length = 0
@@ -123,8 +125,7 @@ class GymMiddleware:
         origin = b""
         for name, value in scope["headers"]:
             if name == b"cookie":
-                found = self.sessions.cookie_value(value)
-                cookie_value = cookie_value if found is None else found
+                cookies.append(value)
             elif name == b"authorization":
                 authorization = value
             elif name == b"content-length" and value.isdigit():
@@ -135,8 +136,7 @@ class GymMiddleware:
                 token = value.decode("latin-1")
             elif name == b"origin":
                 origin = value
-        if token is not None:
-            cookie_value = token or None
+        cookie_value = self.sessions.cookie_value(b";".join(cookies)) if token is None else token or None
 
         # Hugging Face asks for HEAD / to see whether a Space has started.
         public = scope["path"] in PUBLIC_PATHS or (scope["method"], scope["path"]) == ("HEAD", "/")
@@ -283,6 +283,18 @@ class GymMiddleware:
         server = scope.get("server")
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
         return server is None or not is_loopback(server[0]) or is_loopback(name.strip("[]"))
+
+
+def _without_stray_slashes(scope: Scope) -> None:
+    """Read `//guess/` as `/guess`.
+
+    A redirect would lose the body with some clients, and lead to http behind a proxy that ends TLS.
+    """
+    path: str = scope["path"]
+    if path != "/" and ("//" in path or path.endswith("/")):
+        path = "/" + "/".join(filter(None, path.split("/")))
+        scope["path"] = path
+        scope["raw_path"] = quote(path).encode()
 
 
 def session_header(session: Session, token: str | None) -> tuple[bytes, bytes]:

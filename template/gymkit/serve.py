@@ -17,6 +17,7 @@ from gymkit.access import is_loopback
 from gymkit.connections import limit_uvicorn
 from gymkit.errors import CommandError
 from gymkit.logs import drop_what_cannot_be_written
+from gymkit.proxies import never_for_loopback
 
 DEFAULT_PORT = 11000
 
@@ -27,6 +28,7 @@ def run(server_class: Any) -> None:
     # uvicorn of itself, on NeMo Gym 0.4, takes the word of any proxy on this machine; ours is ENV_TRUSTED_PROXIES.
     os.environ["FORWARDED_ALLOW_IPS"] = ""
     limit_uvicorn()
+    never_for_loopback()
     try:
         if "NEMO_GYM_CONFIG_DICT" not in os.environ:
             _stand_alone()

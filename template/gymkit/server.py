@@ -28,9 +28,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response as HTTPResponse
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from gymkit import page, project, rows
+from gymkit import openapi, page, project, rows
 from gymkit.access import CannotServe, is_shared, number_from_environ, refuse_strangers, trusted_proxies
-from gymkit.answers import Response
 from gymkit.bodies import BadBody, error_body, json_body, read_object
 from gymkit.config import EnvironmentConfig
 from gymkit.connections import Connections
@@ -38,11 +37,12 @@ from gymkit.grading import EnvironmentFailed, Verdict
 from gymkit.large_bodies import SMALL_BODY, LargeAnswer, TooLarge, large_body_with, read_large
 from gymkit.middleware import CALLER, COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
 from gymkit.redaction import redacted
+from gymkit.responses import NO_RESPONSE, Response, read_response
 from gymkit.row_keys import Digests, row_digests
 from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_routes, tool_schemas
 from gymkit.sessions import Beginning, RowTooLarge, Session, SessionClosed, SessionStore
-from gymkit.tools import COOKIE_MISSING, ToolFailed, ToolRoute
+from gymkit.tools import COOKIE_MISSING, ToolFailed, ToolRoute, tools_of_routers
 
 __all__ = ["CannotServe", "EnvironmentConfig", "EnvironmentFailed", "EnvironmentServer", "InvalidRow"]
 
@@ -52,22 +52,6 @@ log = logging.getLogger("gymkit")
 class InvalidRow(ValueError):
     """A data row from which no episode can be made. The message says what is wrong with it."""
 
-
-NO_RESPONSE = {
-    "id": "none",
-    "created_at": 0.0,
-    "model": "none",
-    "object": "response",
-    "output": [],
-    "parallel_tool_calls": False,
-    "tool_choice": "auto",
-    "tools": [],
-}
-"""The response of a policy that has not been asked for one."""
-
-
-ITEMS_AT_ONCE = 100
-"""So many items of a response are looked at in one step."""
 
 STILL_RUNNING = "A tool call of this session was still running."
 
@@ -114,6 +98,18 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             InvalidRow: no episode can be made from the row; the seed then answers 422 with the message.
         """
         return None
+
+    def check_row(self, row: Row) -> None:
+        """Refuse a row from which no episode can be made, when `gymkit data` writes it.
+
+        By default that is `new_episode()` itself, where it blocks and there is nothing to release.
+
+        Raises:
+            InvalidRow: the message says what is wrong.
+        """
+        releases = type(self).end_episode is not EnvironmentServer.end_episode
+        if not releases and not inspect.iscoroutinefunction(self.new_episode):
+            self.new_episode(row)
 
     def grade(self, episode: Any, row: Row, response: Response) -> Any:
         """What the episode is worth: a `Verdict`, or its reward as a number.
@@ -263,6 +259,13 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         app.router.lifespan_context = lifespan
         # Routes from here on, those of server.py, are tools.
         app.router.route_class = ToolRoute
+        app.router.include_router = tools_of_routers(app.router)
+        app.router.redirect_slashes = False  # `GymMiddleware` reads such paths as they are meant.
+        app.openapi = lambda: openapi.document(
+            app,
+            with_key=bool(os.environ.get("ENV_API_KEY")),
+            with_rate_limit=number_from_environ("ENV_RATE_LIMIT") is not None,
+        )
         return app
 
     async def seed_session(self, request: Request) -> Any:
@@ -312,7 +315,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         _, body = await self._json_object(request)
         session: Session | None = request.scope.get(SESSION)
         session_id = body.get("resources_session_id")
-        named = isinstance(session_id, str) and _TOKEN.fullmatch(session_id)
+        if not isinstance(session_id, str | None):
+            raise HTTPException(422, "This closes no session. resources_session_id: a text is wanted")
+        named = session_id is not None and _TOKEN.fullmatch(session_id)
         if named and (session is None or session.id == session_id):
             await self._sessions.close(session_id, "It was closed.")
         elif session is not None:
@@ -345,10 +350,16 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             return HTTPResponse(json_body(body | fields), media_type="application/json")
         return LargeAnswer(await self._with_body(raw, large_body_with, raw, body, fields))
 
-    async def aggregate_metrics(self, body: nemo.AggregateMetricsRequest) -> nemo.AggregateMetrics:
-        """NeMo Gym's metrics over a whole collection, off the event loop: there may be many rows."""
-        work = super().aggregate_metrics(body)
-        return await asyncio.get_running_loop().run_in_executor(self._body_threads, asyncio.run, work)
+    async def aggregate_metrics(self, request: Request) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What NeMo Gym's statistics make of many verdicts, off the event loop; 422 where they are none."""
+        _, body = await self._json_object(request)
+        try:
+            work = super().aggregate_metrics(nemo.AggregateMetricsRequest.model_validate(body))
+            return await asyncio.get_running_loop().run_in_executor(self._body_threads, asyncio.run, work)
+        except ValidationError as error:
+            raise HTTPException(422, f"These are no verdicts. {_first_problem(error)}") from None
+        except Exception as error:  # It checks little, and fails in many ways.
+            raise HTTPException(422, f"These are no verdicts. {type(error).__name__}: {error}"[:500]) from None
 
     async def list_tools(self, request: Request) -> Any:
         """The tools, as Responses API function tools."""
@@ -680,20 +691,15 @@ def _typed_seed(body: Row) -> Any:
 
 
 def _response(body: Row) -> Response:
-    """The response in a request for a verdict. Of a long one, a few items at a time are looked at: that holds the
-    interpreter."""
-    response = body.get("response")
-    output = response.get("output") if isinstance(response, dict) else None
+    """The response in a request for a verdict."""
+    if not isinstance(body.get("responses_create_params"), dict):
+        raise HTTPException(422, "This is no request for a verdict. responses_create_params: an object is wanted")
+    if "response" not in body:
+        raise HTTPException(422, "This is no request for a verdict. response: it is missing")
     try:
-        if not (isinstance(response, dict) and isinstance(output, list) and len(output) > ITEMS_AT_ONCE):
-            return nemo.BaseVerifyRequest.model_validate(body).response
-        shell = nemo.BaseVerifyRequest.model_validate(body | {"response": response | {"output": []}}).response
-        for start in range(0, len(output), ITEMS_AT_ONCE):
-            some = response | {"output": output[start : start + ITEMS_AT_ONCE]}
-            shell.output += type(shell).model_validate(some).output
-        return shell
-    except ValidationError as error:
-        raise HTTPException(422, f"This is no request for a verdict. {_first_problem(error)}") from None
+        return read_response(body["response"])
+    except ValueError as error:
+        raise HTTPException(422, f"This is no request for a verdict. {error}") from None
 
 
 def _first_problem(error: ValidationError) -> str:

@@ -203,16 +203,20 @@ class SessionStore:
     # ------------------------------------------------------------------------------------------------- find
 
     def cookie_value(self, header: bytes) -> str | None:
-        """This server's cookie in a Cookie header, or None."""
+        """This server's cookie in a Cookie header, or None.
+
+        A client may send several of that name, of which some are left from episodes before. The one of an open session
+        goes before others, then one that was issued here.
+        """
         text = header.decode("latin-1")
         if self.cookie_name not in text:
             return None
-        for part in text.split(";"):
-            name, _, value = part.strip().partition("=")
-            if name == self.cookie_name:
-                # Some clients quote the value, as RFC 2109 had it.
-                return value.strip('"')
-        return None
+        pairs = (part.strip().partition("=") for part in text.split(";"))
+        # Some clients quote the value, as RFC 2109 had it.
+        values = [value.strip('"') for name, _, value in pairs if name == self.cookie_name]
+        if len(values) > 1:
+            values.sort(key=lambda value: (value not in self._by_cookie, self.signed_id(value) is None))
+        return values[0] if values else None
 
     def find(self, cookie_value: str) -> Session | None:
         """The open or frozen session of a cookie, or None."""

@@ -2,12 +2,24 @@
 """The terminal that programs print to."""
 
 import re
+import sys
+from typing import TextIO
 
 from rich.console import Console
 from rich.markup import escape
 
 from gymkit.redaction import redacted
 
+
+def show_any_text(*streams: TextIO) -> None:
+    """Let a stream write escapes for the characters that its encoding lacks, instead of ending the program."""
+    for stream in streams:
+        reconfigure = getattr(stream, "reconfigure", None)  # A notebook's has none.
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+
+
+show_any_text(sys.stdout, sys.stderr)
 console = Console(highlight=False)
 
 # Control characters but for tab and newline, and those that turn the direction of what follows.

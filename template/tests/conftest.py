@@ -19,7 +19,10 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from gymkit.connections import limited
 from gymkit.fixture import make_server
+from gymkit.proxies import never_for_loopback
 from gymkit.rows import Row, data_path, read_rows
+
+never_for_loopback()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the options

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+import requests
 from fastapi import FastAPI, Request
 from harness import says, verify_body
 from nemo_gym.base_resources_server import BaseVerifyRequest
@@ -26,6 +27,7 @@ from gymkit.data import row
 from gymkit.items import Item, function_call
 from gymkit.players import Move, Player
 from gymkit.project import ProjectError
+from gymkit.proxies import never_for_loopback
 from gymkit.recording import write_page
 from gymkit.redaction import redacted
 from gymkit.rows import Row, expected_output, read_rows
@@ -212,6 +214,25 @@ def test_a_body_that_is_no_json_object_is_refused(body: bytes) -> None:
         read_object(body)
     assert read_object(b" ") == {}
     assert read_object('\ufeff{"a": "é"}'.encode()) == {"a": "é"}
+
+
+@pytest.mark.parametrize(
+    ("known", "hosts"),
+    [
+        ("", "localhost,127.0.0.1,::1"),
+        ("internal.example, localhost", "internal.example,localhost,127.0.0.1,::1"),
+        ("*", "*"),
+    ],
+)
+def test_no_proxy_is_asked_for_this_machine(known: str, hosts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.setenv("no_proxy", known)
+    never_for_loopback()
+    assert os.environ["no_proxy"] == hosts
+    for url in ("http://127.0.0.1:11000/", "http://localhost/"):
+        assert requests.utils.get_environ_proxies(url) == {}
+    assert known == "*" or requests.utils.get_environ_proxies("http://example.org/")
 
 
 def test_conflict_markers_are_found_by_line(tmp_path: Path) -> None:
