@@ -317,9 +317,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         session_id = body.get("resources_session_id")
         if not isinstance(session_id, str | None):
             raise HTTPException(422, "This closes no session. resources_session_id: a text is wanted")
-        named = session_id is not None and _TOKEN.fullmatch(session_id)
-        if named and (session is None or session.id == session_id):
-            await self._sessions.close(session_id, "It was closed.")
+        known = session_id if session_id is not None and _TOKEN.fullmatch(session_id) else None
+        if known is not None and (session is None or session.id == known):
+            await self._sessions.close(known, "It was closed.")
         elif session is not None:
             await self._settle_and_close(session)
         return {"resources_session_id": session_id} if "resources_session_id" in body else {}
