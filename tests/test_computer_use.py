@@ -132,8 +132,13 @@ def test_more_rows_than_desktops_are_all_played(
         env=environment.activated(),
         timeout=1800,
     )
-    check_rollouts(environment, output, "validation")
-    assert len(output.read_text().splitlines()) == 51
+    results = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in (environment.path / "data" / "validation.jsonl").read_text().splitlines()]
+    assert sorted(result["task_id"] for result in results) == sorted(row["task_id"] for row in rows)
+    assert len(results) == 51
+    # 32 desktops at once on a small machine may cost an episode its reward, but none its session.
+    assert not [result for result in results if result.get("failure_kind") == "session_lost"]
+    assert sum(result["reward"] for result in results) > 10
 
 
 @pytest.mark.full

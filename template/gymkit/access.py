@@ -58,7 +58,7 @@ def is_shared(host: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def caller_at(address: str) -> str:
-    """Who calls from an address. Of IPv6 it is the network of 64 bits, as large as one that a single caller is given."""
+    """Who calls from an address. Of IPv6 it is the network of 64 bits: no single caller is given a smaller one."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The bodies of requests and responses: strict JSON in, JSON out that any client can read. Large ones: `large_bodies`."""
+"""The bodies of requests and responses: strict JSON in, JSON out that any client can read."""
 
 import json
 import math

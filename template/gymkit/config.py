@@ -15,7 +15,8 @@ class EnvironmentConfig(SessionSettings, ToolSettings, BaseResourcesServerConfig
     max_body_parts: int = Field(
         default=2_000_000,
         gt=0,
-        description="Parts that a request may have: an object or a list counts as 20, a key as 8, a text as 4, two numbers as 1.",
+        description="Parts that a request may have: a list or an object counts as 20, a key as 8, a text as 4, "
+        "two numbers as 1.",
     )
     grade_transcripts: bool = Field(
         default=False,

@@ -31,7 +31,7 @@ LONGEST_UNPLAIN_TEXT = 4_000_000
 LONG_LIST = 4_096
 STEP = 200_000
 """Bytes of a list of numbers that are read in one step, and of an answer that are sent."""
-MOST_IN_PIECES = 3_000_000
+MOST_IN_PIECES = 2_000_000
 """Bytes that a body may have besides its long texts and lists."""
 MOST_SURROGATES = 1_000_000
 """So many escapes may a body have for characters that JSON writes in two halves."""
@@ -170,7 +170,7 @@ def _text(quoted: bytes) -> Any:
     inside = quoted[1:-1]
     if b"\\" not in inside and inside.isascii():
         text = inside.decode("ascii")
-        if text.isprintable():
+        if all(text[start : start + STEP].isprintable() for start in range(0, len(text), STEP)):
             return text
     if len(quoted) > LONGEST_UNPLAIN_TEXT:
         raise TooLarge(f"a text that is not just printable ASCII has more than {LONGEST_UNPLAIN_TEXT:,} bytes.")

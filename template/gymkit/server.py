@@ -38,7 +38,7 @@ from gymkit.large_bodies import SMALL_BODY, LargeAnswer, TooLarge, large_body_wi
 from gymkit.middleware import CALLER, COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
 from gymkit.redaction import redacted
 from gymkit.responses import NO_RESPONSE, Response, read_response
-from gymkit.row_keys import Digests, own_part, row_digests
+from gymkit.row_keys import Digests, row_digests
 from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_routes, tool_schemas
 from gymkit.sessions import Beginning, RowTooLarge, Session, SessionClosed, SessionStore
@@ -317,8 +317,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         session_id = body.get("resources_session_id")
         if not isinstance(session_id, str | None):
             raise HTTPException(422, "This closes no session. resources_session_id: a text is wanted")
-        if session_id is not None and _TOKEN.fullmatch(session_id) and (session is None or session.id == session_id):
-            await self._sessions.close(session_id, "It was closed.")
+        known = session_id if session_id is not None and _TOKEN.fullmatch(session_id) else None
+        if known is not None and (session is None or session.id == known):
+            await self._sessions.close(known, "It was closed.")
         elif session is not None:
             await self._settle_and_close(session)
         return {"resources_session_id": session_id} if "resources_session_id" in body else {}
@@ -683,7 +684,9 @@ def _typed_seed(body: Row) -> Any:
         raise HTTPException(422, f"This seeds no session. {_first_problem(error)}") from None
     # It stands in a cookie, in logs and in messages.
     if not _TOKEN.fullmatch(seed.resources_session_id):
-        raise HTTPException(422, "This seeds no session. resources_session_id: at most 256 characters of A-Za-z0-9-._~:")
+        raise HTTPException(
+            422, "This seeds no session. resources_session_id: 256 characters at most, of A-Za-z0-9-._~:"
+        )
     return seed
 
 

@@ -19,9 +19,9 @@ from itsdangerous import BadSignature, Signer
 from pydantic import BaseModel, Field
 
 from gymkit.grading import EnvironmentFailed, Verdict
+from gymkit.places import NoPlace, Places
 from gymkit.row_keys import Digests, RowKey, digests_of, keys_matched, own_part, row_key, weight
 from gymkit.rows import Row
-from gymkit.places import NoPlace, Places
 
 UNUSED_SECONDS = 60
 """A session that nobody has used for so long may have to give way: one that is frozen, or has no cookie of its own;
@@ -39,7 +39,7 @@ class SessionSettings(BaseModel):
     max_sessions: int = Field(default=10_000, gt=0, description="Sessions that may be open.")
     idle_seconds: float = Field(default=3600, gt=0, description="A session unused for so long is ended.")
     wait_seconds: float = Field(
-        default=5, ge=0, description="A seed that finds no place waits for so long, counted anew whenever one was freed."
+        default=5, ge=0, description="A seed without a place waits for so long, and anew whenever one was freed."
     )
     max_row_bytes: int = Field(
         default=8_000_000, gt=0, description="Memory that a row may take, but for its prompt; a larger one gets 413."
@@ -274,7 +274,11 @@ class SessionStore:
         return value, (b"set-cookie", cookie[self.cookie_name].OutputString().encode("latin-1"))
 
     async def open(
-        self, beginning: Beginning, session_id: str | None = None, *, wanted: Callable[[], Awaitable[bool]] | None = None
+        self,
+        beginning: Beginning,
+        session_id: str | None = None,
+        *,
+        wanted: Callable[[], Awaitable[bool]] | None = None,
     ) -> Session:
         """Begin an episode; or wait for the one of that identity, where another request has just begun it.
 
@@ -433,7 +437,7 @@ class SessionStore:
         return len(idle)
 
     def _unused(self, seconds: float) -> list[Session]:
-        """The sessions that nobody has used for so long, or for `idle_seconds`; the one that has waited longest first."""
+        """The sessions that nobody has used for so long, or for `idle_seconds`; the longest unused first."""
         horizon = monotonic() - min(seconds, self.idle_seconds)
         unused = takewhile(lambda session: session.last_used < horizon, self._by_cookie.values())
         return [session for session in unused if not session.lock.locked()]

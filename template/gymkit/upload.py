@@ -91,14 +91,12 @@ class _Rules:
         gaps = [line for line in WANTED_LINES if line not in lines]
         if gaps:
             raise WouldLeak(
-                f"{IGNORE_FILE} lacks the line {gaps[0]}, which keeps answers and secrets at home. Nothing was uploaded."
+                f"{IGNORE_FILE} lacks the line {gaps[0]}: answers or secrets would leave. Nothing was uploaded."
             )
         own = {line: index for index, line in enumerate(lines)}
         if with_answers:
             answers = self._reasons[own["/tasks.py"]]
-            lines = [
-                "" if reason == answers else line for line, reason in zip(lines, self._reasons, strict=True)
-            ]
+            lines = ["" if reason == answers else line for line, reason in zip(lines, self._reasons, strict=True)]
         lines += [".git", ".venv", *(f"!/{path}" for path in include)]
         self._reasons += ["it was made here"] * 2 + [""] * len(include)
         self._spec = GitIgnoreSpec.from_lines(lines)

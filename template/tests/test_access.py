@@ -86,7 +86,7 @@ def test_a_flood_of_wrong_keys_keeps_the_page_from_nobody(serve: Any, monkeypatc
 
 
 def test_no_verdict_is_lost_to_the_limit(serve: Any, monkeypatch: Any) -> None:
-    monkeypatch.setenv("ENV_RATE_LIMIT", "5")
+    monkeypatch.setenv("ENV_RATE_LIMIT", "2")
     live: LiveServer = serve(ProbeServer)
     for keeps_cookie in (True, False):
         client = live.client()
@@ -136,38 +136,33 @@ def test_a_limit_holds_on_average_and_forgets_callers(monkeypatch: pytest.Monkey
 
 
 def test_who_is_behind_a_trusted_proxy_is_a_caller_of_his_own(serve: Any, monkeypatch: Any) -> None:
-    monkeypatch.setenv("ENV_RATE_LIMIT", "5")
+    monkeypatch.setenv("ENV_RATE_LIMIT", "0.02")  # One request, and the next after 50 seconds.
     monkeypatch.setenv("ENV_TRUSTED_PROXIES", "127.0.0.0/29, ::1")
     live: LiveServer = serve(ProbeServer)
 
-    def statuses(forwarded: str, address: str = "127.0.0.1", count: int = 20) -> set[int]:
-        client = live.client(address)
-        return {client.post("/no_tool", headers={"X-Forwarded-For": forwarded}).status_code for _ in range(count)}
+    def status(forwarded: str, address: str = "127.0.0.1") -> int:
+        return live.client(address).post("/no_tool", headers={"X-Forwarded-For": forwarded}).status_code
 
-    assert statuses("203.0.113.1, 127.0.0.2") == {404, 429}
-    assert statuses("203.0.113.1", "127.0.0.3", 1) == {429}
-    assert statuses("203.0.113.2", count=5) == {404}
+    assert [status("203.0.113.1, 127.0.0.2"), status("203.0.113.1", "127.0.0.3")] == [404, 429]
+    assert status("203.0.113.2") == 404
     # What the caller himself has put before it is not believed.
-    assert statuses("203.0.113.9, 203.0.113.3") == {404, 429}
-    assert statuses("203.0.113.8, 203.0.113.3", count=1) == {429}
+    assert [status("203.0.113.9, 203.0.113.3"), status("203.0.113.8, 203.0.113.3")] == [404, 429]
     # Nor is anybody else's word.
-    assert statuses("203.0.113.4", "127.0.0.9") == {404, 429}
-    assert statuses("203.0.113.5", "127.0.0.9", 1) == {429}
+    assert [status("203.0.113.4", "127.0.0.9"), status("203.0.113.5", "127.0.0.9")] == [404, 429]
     # A network of IPv6 is one caller.
-    assert statuses("2001:db8::1") == {404, 429}
-    assert statuses("2001:db8::2", count=1) == {429}
+    assert [status("2001:db8::1"), status("2001:db8::2"), status("2001:db8:0:1::1")] == [404, 429, 404]
 
 
 def test_without_trusted_proxies_nobody_is_believed(serve: Any, monkeypatch: Any) -> None:
-    monkeypatch.setenv("ENV_RATE_LIMIT", "5")
+    monkeypatch.setenv("ENV_RATE_LIMIT", "0.02")
     client = serve(ProbeServer).client()
-    answers = [client.post("/no_tool", headers={"X-Forwarded-For": f"203.0.113.{number}"}) for number in range(20)]
-    assert {answer.status_code for answer in answers} == {404, 429}
+    answers = [client.post("/no_tool", headers={"X-Forwarded-For": f"203.0.113.{number}"}) for number in range(3)]
+    assert [answer.status_code for answer in answers] == [404, 429, 429]
 
 
 def test_a_trusted_proxy_is_an_address(monkeypatch: Any) -> None:
     monkeypatch.setenv("ENV_TRUSTED_PROXIES", "10.0.0.0/8 proxy.example")
-    with pytest.raises(CannotServe, match="^ENV_TRUSTED_PROXIES: 'proxy.example' does not appear"):
+    with pytest.raises(CannotServe, match=r"^ENV_TRUSTED_PROXIES: 'proxy\.example' does not appear"):
         make_server(ProbeServer).setup_webserver()
 
 

@@ -94,7 +94,10 @@ BODIES = {
 @pytest.mark.parametrize(
     ("kind", "path"),
     [
-        *(("nested lists", path) for path in ("/seed_session", "/close_session", "/aggregate_metrics", "/no_such_tool")),
+        *(
+            ("nested lists", path)
+            for path in ("/seed_session", "/close_session", "/aggregate_metrics", "/no_such_tool")
+        ),
         *((kind, "/verify") for kind in BODIES),
     ],
 )
@@ -108,7 +111,9 @@ def test_a_body_that_would_take_long_to_read_is_refused_and_nobody_waits(
         longest = longest_wait(client, asked.done)
     assert asked.result().status_code in (400, 404, 413, 422), asked.result().text[:200]
     assert isinstance(asked.result().json(), dict)
-    assert longest < 1.0  # On a busy machine; reading the first kind takes seconds. benchmarks/strangers.py measures it.
+    assert (
+        longest < 1.0
+    )  # On a busy machine; reading the first kind takes seconds. benchmarks/strangers.py measures it.
     assert client.verdict(ROW)["reward"] == 1.0
 
 
@@ -189,7 +194,7 @@ def test_the_shape_of_a_body_is_the_same_however_it_arrives(step: int) -> None:
             shape.feed(raw[start : start + step])
 
 
-# ---------------------------------------------------------------------------------------------- places, and who has them
+# --------------------------------------------------------------------------------------------- places, and who has them
 
 
 def test_shares_leave_something_for_whoever_comes_next() -> None:
@@ -333,7 +338,7 @@ def test_calls_without_a_cookie_take_few_places_for_a_short_time(serve: Serve) -
     assert seeded.verdict(ROW)["reward"] == 1.0
 
 
-# -------------------------------------------------------------------------------------------------- identities, connections
+# ---------------------------------------------------------------------------------------------- identities, connections
 
 
 @pytest.mark.parametrize("session_id", ["a b", "a\n", "a\x00", "ä", "a;b", "a=b", 'a"', "a,b", "a/b", "x" * 257])
