@@ -22,7 +22,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gymkit.cli import load_player
@@ -32,10 +31,12 @@ from gymkit.errors import CommandError
 from gymkit.items import Item
 from gymkit.players import Policy
 from gymkit.project import ROOT
+from gymkit.proxies import never_for_loopback
 from gymkit.recording import save_pictures, write_page
+from gymkit.redaction import redacted
 from gymkit.replies import clean
 from gymkit.rows import Row, data_path, read_rows
-from gymkit.terminal import console
+from gymkit.terminal import console, shown
 
 
 class Summary:
@@ -65,7 +66,7 @@ class Summary:
             console.print(f"  reward {reward:g}: {count}")
         for what, counts in (("masked", self.masked), ("failed", self.failed)):
             for reason, count in counts.most_common():
-                console.print(f"  [red]{what}[/red] ({escape(reason)}): {count}", soft_wrap=True)
+                console.print(f"  [red]{what}[/red] ({shown(reason)}): {count}", soft_wrap=True)
 
 
 def outcome(episode: "Future[Item]") -> tuple[Item | None, Exception | None]:
@@ -123,6 +124,7 @@ def load_policies(options: argparse.Namespace) -> Callable[[Row], Policy]:
 
 def main() -> int:
     options = arguments()
+    never_for_loopback()
     rows = read_rows(options.data)
     policy_of = load_policies(options)
     summary = Summary()
@@ -149,7 +151,7 @@ def main() -> int:
                 for future in as_completed(futures):
                     result, failure = outcome(future)
                     if result is not None:
-                        output.write(json.dumps(clean(result), ensure_ascii=False) + "\n")
+                        output.write(redacted(json.dumps(clean(result), ensure_ascii=False)) + "\n")
                         output.flush()
                     if failure is not None:
                         if single:
@@ -178,7 +180,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except CommandError as error:
-        console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
+        console.print(f"[red]{shown(str(error))}[/red]", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -190,6 +190,17 @@ def running_environment(url: str | None) -> Iterator[str]:
             return
     except requests.RequestException:
         pass
+    with started_environment() as started:
+        yield started
+
+
+@contextmanager
+def started_environment() -> Iterator[str]:
+    """The URL of an environment that is started for the occasion, on a free port of this machine.
+
+    Raises:
+        RolloutError: it did not start; the message has what it said last.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable
 from textwrap import indent
 
-from rich.markup import escape
 from rich.panel import Panel
 
 from gymkit.client import EnvironmentClient, RolloutError
@@ -16,7 +15,7 @@ from gymkit.pictures import picture_message, take_apart
 from gymkit.players import Policy
 from gymkit.replies import BadArguments, read_arguments
 from gymkit.rows import Row
-from gymkit.terminal import console
+from gymkit.terminal import console, shown
 
 
 def with_tools(row: Row, tools: list[Item]) -> Row:
@@ -51,7 +50,7 @@ def play_episode(url: str, row: Row, policy: Policy, max_turns: int, show: bool 
     if show:
         for item in row["responses_create_params"]["input"]:
             role = item.get("role", "")
-            console.print(Panel(escape(text_of(item)), title=role, title_align="left", border_style="dim"))
+            console.print(Panel(shown(text_of(item)), title=shown(role), title_align="left", border_style="dim"))
     items: list[Item] = []
     model = getattr(policy, "model", "policy.py")
     try:
@@ -79,7 +78,7 @@ def play_on(
         if show:
             for item in output:
                 if item["type"] == "message":
-                    console.print(f"[bold]{turn:3d}[/bold]  {escape(text_of(item))}")
+                    console.print(f"[bold]{turn:3d}[/bold]  {shown(text_of(item))}")
         pictures: list[str] = []
         calls = calls_in(output)
         over = not calls
@@ -89,8 +88,8 @@ def play_on(
             pictures += [picture] if picture else []
             items.append({"type": "function_call_output", "call_id": call["call_id"], "output": result})
             if show:
-                console.print(f"[bold]{turn:3d}[/bold]  [cyan]{call['name']}[/cyan] {escape(call['arguments'])}")
-                console.print(f"[green]{escape(indent(output_text(result), ' ' * 5))}[/green]")
+                console.print(f"[bold]{turn:3d}[/bold]  [cyan]{shown(call['name'])}[/cyan] {shown(call['arguments'])}")
+                console.print(f"[green]{indent(shown(output_text(result)), ' ' * 5)}[/green]")
         if pictures:
             items.append(picture_message(pictures))
         if over:

@@ -28,6 +28,14 @@ log = logging.getLogger("gymkit")
 RESERVED_PATHS = frozenset({"/seed_session", "/verify", "/close_session", "/aggregate_metrics", "/mcp"})
 """NeMo Gym's own endpoints: a POST to one of them is no tool call."""
 
+COOKIE_MISSING = "gymkit.cookie_missing"
+"""Where the ASGI scope says that a call without a cookie has begun the session."""
+MISSING_NOTE = (
+    "(This call came without the session's cookie, so it was played in a new session of the demo row, which does not "
+    "last for long.)"
+)
+MISSING_HEADER = {"X-Session-Note": "the cookie was missing"}
+
 CUT_MARK = "\n[... {left_out:,} characters left out ...]\n"
 
 
@@ -148,7 +156,8 @@ class ToolRoute(APIRoute):
             except PydanticSerializationError as error:
                 log.exception("Tool %s answered with what is no JSON", name)
                 return Response(error_body(f"{name} failed: {error}"), media_type="application/json")
-            return Response(answer, status, media_type="application/json")
+            headers = MISSING_HEADER if COOKIE_MISSING in request.scope else None
+            return Response(answer, status, headers=headers, media_type="application/json")
 
         return handle
 
@@ -258,7 +267,8 @@ def _guarded(name: str, endpoint: Callable[..., Any], signature: Signature) -> C
             work.add_done_callback(lambda _: session.lock.release())
             await _finish(work, request.receive, limit, name)
         try:
-            return _limited(work.result(), server.config.max_output_characters)
+            note = MISSING_NOTE if COOKIE_MISSING in request.scope else ""
+            return _limited(work.result(), server.config.max_output_characters, note)
         except ToolFailed:
             raise
         except EnvironmentFailed as error:
@@ -306,8 +316,9 @@ async def _disconnected(receive: Receive) -> None:
         await asyncio.Event().wait()
 
 
-def _limited(result: Any, limit: int) -> Any:
-    """A tool's answer, with the middle of a text cut out that is longer than a model should have to read.
+def _limited(result: Any, limit: int, note: str) -> Any:
+    """A tool's answer, with the middle of a text cut out that is longer than a model should have to read, and a note
+    below it.
 
     What is no character (half of a surrogate pair, a byte of a file's name that is no UTF-8) becomes a question mark.
     """
@@ -319,4 +330,6 @@ def _limited(result: Any, limit: int) -> Any:
         half = limit // 2
         mark = CUT_MARK.format(left_out=len(result.output) - 2 * half)
         result = result.model_copy(update={"output": result.output[:half] + mark + result.output[-half:]})
+    if isinstance(result, ToolResponse) and note:
+        result = result.model_copy(update={"output": f"{result.output}\n{note}"})
     return result

@@ -13,7 +13,8 @@ import pytest
 from harness import Client, LiveServer, says, verify_body
 from probe import ROW, Log, ProbeServer
 
-from gymkit.answers import OtherItem, Response, final_answer, read_response
+from gymkit.answers import final_answer
+from gymkit.responses import OtherItem, Response, read_response
 from gymkit.rows import Row
 
 Serve = Callable[..., LiveServer]
