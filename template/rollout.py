@@ -71,12 +71,10 @@ class Summary:
 
 def outcome(episode: "Future[Item]") -> tuple[Item | None, Exception | None]:
     """What an episode has left: its result, or as far as it was played and why no further."""
-    try:
-        return episode.result(), None
-    except RolloutError as error:
-        return error.played, error
-    except Exception as error:  # of the environment's own player, on this row
-        return None, error
+    error = episode.exception()
+    if isinstance(error, Exception):
+        return getattr(error, "played", None), error
+    return episode.result(), None
 
 
 def described(failure: Exception) -> str:

@@ -36,9 +36,6 @@ NOT_THERE = frozenset({502, 503, 504})
 class RolloutError(CommandError):
     """The rollout cannot go on; the message is one line for the person who started it."""
 
-    played: Item | None = None
-    """What had been played: a request for the verdict, with a masked one in it."""
-
 
 class EnvironmentClient:
     """One episode's connection: the session's cookie lives in a `requests.Session`."""

@@ -42,8 +42,9 @@ def play_episode(url: str, row: Row, policy: Policy, max_turns: int, show: bool 
         What `/verify` answered: its request (the row and the response) and the verdict.
 
     Raises:
-        RolloutError: the environment or the model cannot be reached, or answers what cannot be understood. It carries
-            what has been played.
+        RolloutError: the environment or the model cannot be reached, or answers what cannot be understood.
+
+    What is raised, that of the policy's too, has in `played` what had been played: a masked verdict.
     """
     client = EnvironmentClient(url)
     if show:
@@ -59,10 +60,10 @@ def play_episode(url: str, row: Row, policy: Policy, max_turns: int, show: bool 
         if not isinstance(result.get("reward"), int | float):
             raise RolloutError(f"{url}/verify answered without a reward.")
         return result
-    except RolloutError as error:
+    except Exception as error:  # of the policy's, too
         client.close()
-        masked = Verdict.mask("agent_run_error", str(error))
-        error.played = verify_request(row, items, model) | masked.as_fields()
+        masked = Verdict.mask("agent_run_error", str(error) or type(error).__name__)
+        error.played = verify_request(row, items, model) | masked.as_fields()  # pyright: ignore[reportAttributeAccessIssue]
         raise
 
 

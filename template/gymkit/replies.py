@@ -170,23 +170,37 @@ def _joined(events: Iterable[Any]) -> Any:
         if not isinstance(event, dict) or event.get("error"):
             return event
         whole = event["response"] if isinstance(event.get("response"), dict) else whole
-        for choice in event.get("choices") or []:
-            delta = choice.get("delta") or {}
+        for choice in _objects(event.get("choices")):
+            delta = _object(choice.get("delta"))
             finish = choice.get("finish_reason") or finish
             for key in ("content", "reasoning_content", "reasoning", "refusal"):
                 if isinstance(delta.get(key), str):
                     said[key] = said.get(key, "") + delta[key]
-            for part in delta.get("tool_calls") or []:
-                call = calls.setdefault(part.get("index", len(calls)), {"function": {"arguments": ""}})
-                function = part.get("function") or {}
+            for part in _objects(delta.get("tool_calls")):
+                index = part.get("index")
+                call = calls.setdefault(
+                    index if isinstance(index, int) else len(calls), {"function": {"arguments": ""}}
+                )
+                function = _object(part.get("function"))
                 call["id"] = part.get("id") or call.get("id")
                 call["function"]["name"] = function.get("name") or call["function"].get("name")
-                call["function"]["arguments"] += function.get("arguments") or ""
+                more = function.get("arguments")
+                call["function"]["arguments"] += more if isinstance(more, str) else json.dumps(more) if more else ""
     if whole is not None or not (said or calls or finish):
         return whole
     # A stream that ends without a reason has been cut off.
     answer = {**said, "tool_calls": [call for _, call in sorted(calls.items())]}
     return {"choices": [{"message": answer, "finish_reason": finish or "length"}]}
+
+
+def _object(value: Any) -> dict[str, Any]:
+    """A JSON value where it is an object, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in a JSON value where it is a list."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _read_response(body: Item, number: int, taken: set[str]) -> Reply:
@@ -235,9 +249,8 @@ def _read_completion(body: Item, number: int, taken: set[str]) -> Reply:
     if answer.get("function_call"):  # the form before `tool_calls`
         calls.append({"function": answer["function_call"]})
     for raw in calls:
-        call = raw if isinstance(raw, dict) else {}
-        function = call.get("function") or call.get("custom") or call
-        function = function if isinstance(function, dict) else {}
+        call = _object(raw)
+        function = _object(call.get("function") or call.get("custom") or call)
         arguments = function.get("arguments", function.get("input"))
         items.append(_call(number + len(items), function.get("name"), arguments, call.get("id"), taken, cut_off))
     return Reply(items, cut_off)

@@ -2,6 +2,7 @@
 """What models and gateways answer, read into items; and what is said of what cannot be read."""
 
 import json
+import random
 import time
 from email.utils import formatdate
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import pytest
 
 from gymkit.items import text_of
+from gymkit.models import chat_messages, response_items
 from gymkit.replies import (
     BadArguments,
     BadReply,
@@ -162,6 +164,60 @@ def test_an_event_stream_is_put_together() -> None:
         assert text_of(reply.items[0]) == "So."
         assert not reply.cut_off
     assert read("".join(f"data: {json.dumps(each)}\n\n" for each in pieces[:2])).cut_off
+
+
+WORDS: list[Any] = [None, True, 7, "", "x", "{}", [], {}]
+KEYS = [
+    "output",
+    "choices",
+    "message",
+    "delta",
+    "content",
+    "text",
+    "type",
+    "tool_calls",
+    "function",
+    "name",
+    "arguments",
+]
+KEYS += [
+    "function_call",
+    "error",
+    "status",
+    "summary",
+    "refusal",
+    "reasoning",
+    "finish_reason",
+    "index",
+    "id",
+    "response",
+]
+
+
+def test_no_answer_whatever_it_is_fails_otherwise_than_in_a_line() -> None:
+    chance = random.Random(16)
+
+    def value(depth: int) -> Any:
+        if depth == 0 or chance.random() < 0.2:
+            return chance.choice(WORDS)
+        if chance.random() < 0.4:
+            return [value(depth - 1) for _ in range(chance.randrange(3))]
+        return {key: value(depth - 1) for key in chance.sample(KEYS, 4)}
+
+    read_well = 0
+    for _ in range(5000):
+        answer = {"choices": [{"message": value(4), "delta": value(4)}], "output": value(4)}
+        answer.pop(chance.choice(list(answer)))
+        body = json.dumps(answer)
+        for text in (body, f"data: {body}\n\n"):
+            try:
+                items = read(text).items
+            except BadReply:
+                continue
+            read_well += 1
+            response_items(items)
+            chat_messages(items)
+    assert read_well > 1000
 
 
 PAGE = "<html><head><title>502 Bad\nGateway</title></head><body>nginx</body></html>"
