@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 import requests
 from generated import ARCHETYPES, FULL, LINES, Environment, free_port, user_environ
+from needs import BROWSERS
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, Playwright, Route, expect, sync_playwright
+from processes import answers, started
 
 
 def on(*archetypes: str, in_full: Iterable[str] = ()) -> pytest.MarkDecorator:
@@ -34,9 +36,10 @@ def on(*archetypes: str, in_full: Iterable[str] = ()) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("environment", environments, indirect=True)
 
 
+pytestmark = pytest.mark.needs("a browser")
+
 on_one_archetype = on("game")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -82,27 +85,12 @@ run(FormServer)
 def serving(environment: Environment, *program: str, **env: str) -> Iterator[str]:
     """The environment, served alone by server.py or another program; its URL."""
     port = free_port()
-    process = subprocess.Popen(
-        [environment.python, *(program or ["server.py"])],
-        cwd=environment.path,
-        env=user_environ() | environment.environ() | {"PORT": str(port)} | env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    try:
-        while True:
-            try:
-                requests.get(f"{url}/health", timeout=5)
-                break
-            except requests.ConnectionError:
-                assert process.poll() is None and time.monotonic() < deadline, "server.py did not start"
-                time.sleep(0.05)
+    command = [environment.python, *(program or ["server.py"])]
+    variables = user_environ() | environment.environ() | {"PORT": str(port)} | env
+    log = environment.path / "results" / f"server_{port}.log"
+    with started(command, environment.path, variables, log, answers(f"{url}/health")):
         yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 class HostPage(BaseHTTPRequestHandler):
@@ -288,13 +276,23 @@ def answer_after(place: Page | Frame, calls: int) -> str:
     return items.last.locator(".answer > pre").first.inner_text()
 
 
+def say(place: Page | Frame, text: str) -> str:
+    """Say something; nobody answers."""
+    place.locator("#answer").fill(text)
+    said = place.locator("#transcript > li").count()
+    place.get_by_role("button", name="Say it").click()
+    expect(place.locator("#transcript > li")).to_have_count(said + 1)
+    return ""
+
+
 def play(environment: Environment, place: Page | Frame, how: Any = call) -> int:
-    """Play the demo row to the end of policy.py; the number of calls."""
+    """Play the demo row to the end of policy.py; the number of calls and of what is said."""
     calls = 0
     with player(environment) as moves:
         assert moves.stdin and moves.stdout
         for line in moves.stdout:
-            answer = how(place, *json.loads(line))
+            move = json.loads(line)
+            answer = say(place, move) if isinstance(move, str) else how(place, *move)
             calls += 1
             moves.stdin.write(json.dumps(answer) + "\n")
             moves.stdin.flush()
@@ -315,7 +313,8 @@ def test_an_episode_is_played_to_its_reward(environment: Environment, browser: B
     with opened(browser, url) as page:
         expect(page.get_by_role("heading", level=1)).to_have_text("My Env")
         calls = play(environment, page)
-        expect(page.get_by_role("status")).to_have_text(f"running, {calls} calls")
+        made = 0 if environment.path.joinpath("questions.py").exists() else calls  # A question has no tools.
+        expect(page.get_by_role("status")).to_have_text(f"running, {made} calls")
         ask_for_the_verdict(page)
         assert contrast(page) >= 4.5
         # Another one, in the same page.

@@ -18,6 +18,9 @@ from typing import Any
 from gymkit.errors import CommandError
 from gymkit.players import Player
 from gymkit.project import ROOT, ProjectError, one_line, reward_range
+from gymkit.proxies import never_for_loopback
+from gymkit.redaction import redacted
+from gymkit.terminal import printable
 
 COMMANDS = {
     "data": "write the task rows in data/ from tasks.py and the tools",
@@ -84,6 +87,11 @@ def load_tasks() -> dict[str, list[dict[str, Any]]]:
             "tasks.py: tasks() must have a split `demo` with one public task, which is played by default."
         )
     return splits
+
+
+def load_importer() -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    """What makes a task of a data set's record: `imported(fields)` of tasks.py, where it is defined."""
+    return getattr(_load("tasks.py"), "imported", None)
 
 
 def load_player() -> Player:
@@ -156,7 +164,7 @@ def run(command: str, options: argparse.Namespace) -> int:
     """Run a command with what it needs of the environment; its exit status."""
     module: Any = importlib.import_module(f"gymkit.{command}")
     if command == "data":
-        return module.run(options, load_server_class(), load_tasks())
+        return module.run(options, load_server_class(), load_tasks(), load_importer())
     if command == "cases":
         return module.run(options, load_server_class(), load_player())
     if command == "check":
@@ -181,6 +189,7 @@ def parser_of(command: str, subparsers: Any) -> None:
 
 def main() -> None:
     """The entry point of the program `gymkit`."""
+    never_for_loopback()
     parser = argparse.ArgumentParser(prog="gymkit", description="The commands of this environment.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     # Only the one that is asked for is imported: NeMo Gym takes seconds.
@@ -194,6 +203,6 @@ def main() -> None:
     try:
         sys.exit(run(options.command, options))
     except CommandError as error:
-        sys.exit(f"gymkit {options.command}: {error}")
+        sys.exit(f"gymkit {options.command}: {printable(redacted(str(error)))}")
     except KeyboardInterrupt:
         sys.exit(130)

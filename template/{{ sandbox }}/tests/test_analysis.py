@@ -7,6 +7,7 @@ import pytest
 from harness import Client
 
 from analysis import Notebook, same_answer, same_content
+from gymkit.forms import Expression
 from gymkit.rows import Row, data_path, expected_output, read_rows
 from policy import play
 from sandbox import Sandbox, cell_text, command_text
@@ -156,6 +157,44 @@ def test_a_result_file_is_wanted_beside_the_answer() -> None:
     notebook = Notebook({}, [7, "n\n7\n"], "a.csv")
     notebook.submit("7")
     assert [notebook.score(result) for result in (None, b"", b"n\n8\n", b"n\n7\n")] == [0.0, 0.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("form", "expected", "right", "wrong"),
+    [
+        (
+            "fraction",
+            "355/113",
+            ["355/113", r"\frac{355}{113}"],
+            ["710/226", "3.1415929", "356/113", "355/113 + 0", ""],
+        ),
+        ("integer", "2704156", ["2704156", "2,704,156"], ["2704157", "2704155+1", "comb(24,12)", "2704156.0"]),
+        (
+            "polynomial",
+            "3x^4-7x^3+5",
+            ["3*x^4 - 7*x^3 + 5", "5-7x^3+3x^4"],
+            ["3x^4-7x^3+6", "x^3(3x-7)+5", "3x^4-7x^3+5+1-1"],
+        ),
+    ],
+)
+def test_mathematics_is_compared_by_value_and_form(
+    form: str, expected: str, right: list[str], wrong: list[str]
+) -> None:
+    def score(answer: str) -> float:
+        notebook = Notebook({}, expected, None, lambda given, _: Expression(expected, form).is_met_by([given]) is True)
+        notebook.submit(answer)
+        return notebook.score(None)
+
+    assert [score(answer) for answer in right] == [1.0] * len(right)
+    assert [score(answer) for answer in wrong] == [0.0] * len(wrong)
+
+
+@pytest.mark.parametrize("row", [{"form": "roman"}, {"form": "integer", "ground_truth": [{"expected_output": "1+1"}]}])
+def test_a_bad_row_of_mathematics_gets_422(client: Client, rows: list[Row], row: Row) -> None:
+    mathematics = next(each for each in rows if each.get("form") == "fraction")
+    response = client.post("/seed_session", json=mathematics | row)
+    assert response.status_code == 422
+    assert "form" in response.json()["output"]
 
 
 @pytest.mark.parametrize(
