@@ -16,7 +16,7 @@ from gymkit.episodes import verify_request
 from gymkit.items import Item, function_call, message, text_of
 from gymkit.rows import Row, expected_output
 
-MOST_CALLS = 8
+MOST_CALLS = 7
 """So many calls a cheat makes that has no end of its own."""
 
 DECOYS = ("0", "1", "42", "A", "B", "C", "D", "yes", "no")

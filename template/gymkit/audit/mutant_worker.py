@@ -5,7 +5,6 @@ What takes seconds to import, and is not the environment's own, is imported once
 process. It reads jobs from its standard input, and writes results to its standard output, a JSON object a line.
 """
 
-import importlib
 import json
 import os
 import signal
@@ -16,21 +15,25 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-IMPORTED_ONCE = (
-    *("pytest", "_pytest.assertion.rewrite", "uvicorn", "requests", "fastapi.testclient"),
-    *("gymkit.server", "gymkit.fixture", "gymkit.cli", "gymkit.episodes", "gymkit.describe"),
-)
-
 
 def main() -> None:
     sys.dont_write_bytecode = True  # The changed files are written within a second, and some are of the same length.
     results = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
-    for name in IMPORTED_ONCE:
-        importlib.import_module(name)
+    import_once()
     print(json.dumps({"ready": True}), file=results, flush=True)
     for line in sys.stdin:
         print(json.dumps(run(json.loads(line))), file=results, flush=True)
+
+
+def import_once() -> None:
+    """Import what the tests import, and takes seconds."""
+    import fastapi.testclient  # noqa: F401
+    import pytest  # noqa: F401
+    import uvicorn  # noqa: F401
+
+    import gymkit.fixture
+    import gymkit.server  # noqa: F401
 
 
 def run(job: dict[str, Any]) -> dict[str, Any]:

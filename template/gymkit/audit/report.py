@@ -87,8 +87,10 @@ class Report:
     def show(self, console: Console) -> None:
         """Print the table, and below it the first offending row of each check that has failed."""
         table = Table(title=f"{self.environment} at {self.url}", title_justify="left", box=None, padding=(0, 1))
-        for name, justify in (("", "left"), ("check", "left"), ("", "left"), ("rows", "right"), ("reward", "right")):
-            table.add_column(name, justify=justify)
+        for name in ("", "check", ""):
+            table.add_column(name)
+        for name in ("rows", "reward"):
+            table.add_column(name, justify="right")
         for tally in self.tallies:
             mean = "" if tally.mean is None else f"{tally.mean:.3g}"
             table.add_row(_mark(tally), tally.name, escape(tally.says), f"{tally.rows}", mean)

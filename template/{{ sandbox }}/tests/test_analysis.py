@@ -110,7 +110,13 @@ def test_files_are_compared_by_what_they_say(name: str, given: bytes, same: bool
 
 @pytest.mark.parametrize(
     ("given", "same"),
-    [("[true, null, 1]", True), ("[false, null, 1]", False), ("[true, 0, 1]", False), ("[1, null, 1]", False)],
+    [
+        ("[true, null, 1]", True),
+        ("[false, null, 1]", False),
+        ("[true, 0, 1]", False),
+        ("[1, null, 1]", False),
+        ("[true, null]", False),
+    ],
 )
 def test_values_of_json_are_of_one_kind(given: str, same: bool) -> None:
     assert same_content("a.json", given.encode(), "[true, null, 1]") is same
