@@ -92,13 +92,9 @@ def free_port() -> int:
 @contextmanager
 def serving(command: list[str], cwd: Path, port: int, temporary: Path, **environ: str) -> Iterator[Served]:
     """Start a server, wait until it answers on loopback, and stop it at the end."""
-    process = subprocess.Popen(
-        command,
-        cwd=cwd,
-        env=os.environ | {"TMPDIR": str(temporary)} | environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    log = tempfile.TemporaryFile()  # noqa: SIM115
+    variables = os.environ | {"TMPDIR": str(temporary)} | environ
+    process = subprocess.Popen(command, cwd=cwd, env=variables, stdout=log, stderr=subprocess.STDOUT)
     try:
         url = f"http://127.0.0.1:{port}"
         while True:
@@ -106,12 +102,16 @@ def serving(command: list[str], cwd: Path, port: int, temporary: Path, **environ
                 requests.get(f"{url}/health", timeout=5)
                 break
             except requests.ConnectionError:
-                assert process.poll() is None, f"{command} did not start"
+                if process.poll() is not None:
+                    log.seek(0)
+                    said = log.read().decode(errors="replace")
+                    raise AssertionError(f"{command} exited with {process.returncode}:\n{said[-5000:]}") from None
                 time.sleep(0.1)
         yield Served(process, url, temporary)
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
+        log.close()
 
 
 @contextmanager

@@ -9,10 +9,10 @@ and exit with 0. It runs with Copier's own interpreter, which has PyYAML.
 
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import yaml
+from stopping import stop
 
 REASONS = {
     "archetype": "your domain, tools and tests belong to the archetype that they were written for. Generate a new "
@@ -36,12 +36,12 @@ def main() -> None:
     for argument in sys.argv[1:]:
         name, _, value = argument.partition("=")
         if value and name in before and before[name] != value:
-            text = f"{name} cannot be changed from '{before[name]}' to '{value}': {REASONS[name]} "
-            text += (
-                "To take this update back: git reset --hard && git clean -fd" if after_update else "Nothing changed."
+            back = (
+                "Take this update back:\n  git reset --hard && git clean -fd"
+                if after_update
+                else "Nothing was changed."
             )
-            print("\n" + textwrap.fill(text, 100), file=sys.stderr)
-            sys.exit(1)
+            stop(f"{name} cannot be changed from '{before[name]}' to '{value}': {REASONS[name]}", back)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Environments generated as a user generates them: each archetype, on each line of NeMo Gym."""
+"""Environments generated as a user generates them: each archetype, on each line of NeMo Gym.
+
+And which tests are run here, in which order.
+"""
 
 import os
 import signal
@@ -10,6 +13,7 @@ import pytest
 from generated import FULL, LINES, ROOT, Environment, Template, copy_command, interpreter_for, run_ok
 from gym_servers import MODEL_TYPES, standin
 from locks import Quiet, locked
+from needs import NOTHING_IS_LEFT_OUT, left_out, missing_needs
 from venvs import shared_venv
 
 Attach = Callable[[Path, str], Environment]
@@ -21,6 +25,10 @@ STANDIN = ROOT / "standins" / "standin_model.py"
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # Without bytecode, each of the hundreds of programs that are started here would take seconds more.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+# What is served here is served on loopback: no proxy leads there.
+for variable in ("no_proxy", "NO_PROXY"):
+    others = os.environ.get(variable) or os.environ.get(variable.swapcase()) or ""
+    os.environ[variable] = ",".join([*filter(None, [others]), "localhost", "127.0.0.1", "::1"])
 
 
 # ------------------------------------------------------------------------------------------------- which, and when
@@ -44,12 +52,32 @@ LONGEST_FIRST = (
 Before them come those that are alone, in one block: nobody then waits for another's test to end."""
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Where nothing may be left out, fail before the start for what is missing."""
+    if NOTHING_IS_LEFT_OUT and left_out(LINES):
+        raise pytest.UsageError(f"Missing here: {left_out(LINES)}")
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    return f"left out: {left_out(LINES) or 'nothing'}"
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if left_out(LINES):
+        terminalreporter.write_line(f"Left out: {left_out(LINES)}.")
+
+
 @pytest.hookimpl(trylast=True)  # after pytest itself has sorted by fixtures
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what `FULL=1` alone runs: it is not run, and so not counted, not even as skipped."""
-    left_out = [item for item in items if item.get_closest_marker("full") and not FULL]
-    items[:] = sorted((item for item in items if item not in left_out), key=place)
-    config.hook.pytest_deselected(items=left_out)
+    """Leave out what `FULL=1` alone runs, and what is missing: it is not run, and so not counted, nor as skipped."""
+    out = [item for item in items if (item.get_closest_marker("full") and not FULL) or lacks(item)]
+    items[:] = sorted((item for item in items if item not in out), key=place)
+    config.hook.pytest_deselected(items=out)
+
+
+def lacks(item: pytest.Item) -> bool:
+    """Whether something that a test needs is missing here."""
+    return any(need in missing_needs() for mark in item.iter_markers("needs") for need in mark.args)
 
 
 def place(item: pytest.Item) -> int:

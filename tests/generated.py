@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from needs import FULL as FULL
+from needs import PYTHON_OF_LINE, choose_lines, find_python, put_uv_on_path
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,13 +26,9 @@ USES_E2B = [archetype for archetype in ARCHETYPES if archetype in ("sandbox", "c
 SAMPLE = {"game": "wordle", "sandbox": "analysis", "computer_use": "office", "question": "questions"}
 """The domain module of each archetype's sample."""
 
-LINES = os.environ.get("NEMO_GYM_LINES", "0.4 0.7").split()
-"""The lines of NeMo Gym to test. 0.7 needs Python 3.13.14 or later: where none can be had, set the variable to 0.4."""
-
-PYTHON_OF_LINE = {"0.4": ">=3.12,<3.13.14", "0.7": ">=3.13.14,<3.14"}
-
-FULL = "FULL" in os.environ
-"""Whether all is tested that can be, each archetype, line and model server with each other; else what CI tests."""
+put_uv_on_path(ROOT / ".pytest_cache" / "uv")
+LINES = choose_lines()
+"""The lines of NeMo Gym to test."""
 
 # The environment's own commands, as its user types them.
 DATA = ("uv", "run", "gymkit", "data")
@@ -41,6 +39,10 @@ CONFLICTS = ("uv", "run", "gymkit", "conflicts")
 
 PLAYS = "tests/test_rollout.py::test_it_starts_the_environment_itself_and_earns_what_the_player_says"
 """Of an environment's own tests, that in which rollout.py plays an episode."""
+
+# A proxy that answers nobody: what asks it for this machine fails.
+BEHIND_A_PROXY = {name: "http://127.0.0.1:9" for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY")}
+BEHIND_A_PROXY |= {"no_proxy": "", "NO_PROXY": ""}
 
 NOTHING: Mapping[str, str] = {}
 
@@ -203,19 +205,9 @@ def free_port() -> int:
 
 @cache  # It takes a second or two.
 def interpreter_for(line: str) -> Path:
-    """An interpreter that gives the wanted NeMo Gym line: from uv, PATH or pyenv."""
-    wanted = PYTHON_OF_LINE[line]
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
-    for candidate in [wanted, *map(str, sorted(pyenv.glob("versions/3.1[23]*/bin/python")))]:
-        found = run("uv", "python", "find", "--system", "--no-python-downloads", candidate, cwd=ROOT)
-        if found.returncode == 0 and _satisfies(Path(found.stdout.strip()), line):
-            return Path(found.stdout.strip())
-    pytest.fail(f"No Python {wanted} here, which NeMo Gym {line} needs. To leave it out: NEMO_GYM_LINES=0.4", False)
-
-
-def _satisfies(python: Path, line: str) -> bool:
-    done = run(python, "-c", "import sys; print(*sys.version_info[:3])", cwd=ROOT)
-    if done.returncode != 0:
-        return False
-    version = tuple(map(int, done.stdout.split()))
-    return (3, 13, 14) <= version < (3, 14) if line == "0.7" else (3, 12) <= version < (3, 13, 14)
+    """An interpreter that gives the wanted NeMo Gym line."""
+    found = find_python(line)
+    if found is None:
+        wanted = PYTHON_OF_LINE[line]
+        pytest.fail(f"No Python {wanted} here, which NeMo Gym {line} needs. To leave it out: NEMO_GYM_LINES=0.4", False)
+    return found

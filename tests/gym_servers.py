@@ -5,14 +5,13 @@ import os
 import re
 import signal
 import socket
-import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from generated import Environment, free_port, user_environ
+from processes import started
 from standin_model import gives_up, text_of
 
 MODEL_TYPES = ["openai_model", "vllm_model"]
@@ -27,50 +26,33 @@ def policy_overrides(url: str) -> list[str]:
 
 
 @contextmanager
-def standin(script: Path, environment: Environment, log: Path) -> Iterator[str]:
+def standin(script: Path, environment: Environment, log: Path, *arguments: str) -> Iterator[str]:
     """Serve a stand-in model of standins/; its base URL. It writes all requests that it gets into the log."""
     port = free_port()
-    process = subprocess.Popen([environment.python, script, str(port), environment.path, log])
-    try:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                assert process.poll() is None and time.monotonic() < deadline, f"{script.name} did not start"
-                time.sleep(0.05)
+
+    def listens() -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            return False
+        return True
+
+    command = [environment.python, script, str(port), environment.path, log, *arguments]
+    said = log.with_suffix(".said")
+    with started(command, environment.path, os.environ, said, listens):
         yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        process.terminate()
-        process.wait(10)
 
 
 @contextmanager
 def servers(environment: Environment, log: Path, *command: str) -> Iterator[Path]:
     """Start servers and wait until NeMo Gym says that all are ready; stop them as Ctrl+C does."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command,
-            cwd=environment.path,
-            env=user_environ() | environment.activated(),
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    try:
-        deadline = time.monotonic() + 180
-        while not re.search(r"All \d+ / \d+ servers ready", log.read_text(errors="replace")):
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text(errors="replace")[-5000:]
-            time.sleep(0.2)
+
+    def ready() -> bool:
+        return re.search(r"All \d+ / \d+ servers ready", log.read_text(errors="replace")) is not None
+
+    variables = user_environ() | environment.activated()
+    with started(command, environment.path, variables, log, ready, seconds=180, stop=signal.SIGINT):
         yield log
-    finally:
-        os.killpg(process.pid, signal.SIGINT)
-        try:
-            process.wait(60)
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 def check_rollouts(environment: Environment, path: Path, split: str) -> None:

@@ -41,6 +41,9 @@ KNOWN |= {"question": ("photosynthesis", "choice-train-00")}
 """What stands in the sample's own tasks, and nowhere else."""
 
 
+pytestmark = pytest.mark.needs("a container builder")
+
+
 @pytest.fixture
 def marked(
     template: Template, attach: Attach, tmp_path: Path, request: pytest.FixtureRequest
@@ -62,10 +65,14 @@ def marked(
 
 def uploaded(environment: Environment) -> list[Path]:
     """The files that `gymkit deploy` would upload."""
-    said = environment.run_ok(*DEPLOY, "--dry-run")
-    names = re.findall(r"^ +[\d,]+  (\S+)$", said, re.MULTILINE)
+    names = names_in(environment.run_ok(*DEPLOY, "--dry-run"))
     assert "server.py" in names
     return [environment.path / name for name in names]
+
+
+def names_in(said: str) -> set[str]:
+    """The files that a dry run has said would go to the Space."""
+    return set(re.findall(r"^ +[\d,]+  (\S+)$", said, re.MULTILINE))
 
 
 def in_the_context(environment: Environment, folder: Path) -> list[Path]:

@@ -19,6 +19,8 @@ ALL_RUNS = [(f"computer_use {line}", model) for line in LINES for model in MODEL
 # All four pass, too, but take minutes.
 RUNS = ALL_RUNS if FULL else ALL_RUNS[-1:]
 
+pytestmark = pytest.mark.needs("a display")
+
 on_the_newest_line = pytest.mark.parametrize(
     "environment", [f"computer_use {line}" for line in (LINES if FULL else LINES[-1:])], indirect=True
 )
@@ -116,6 +118,25 @@ def test_the_model_sees_the_screen_after_each_action(
 
 
 @pytest.mark.full
+@pytest.mark.xdist_group("ray")
+@pytest.mark.parametrize("environment", [f"computer_use {line}" for line in LINES if line == "0.7"], indirect=True)
+def test_more_rows_than_desktops_are_all_played(
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str]
+) -> None:
+    """51 rows, seeded at once, and 32 desktops at most: the others wait."""
+    output = environment.path / "results" / "all.jsonl"
+    environment.run_ok(
+        *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
+        *("--output", f"results/{output.name}", "--model-type", "openai_model", "--model", "standin"),
+        *("--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head_server()),
+        env=environment.activated(),
+        timeout=1800,
+    )
+    check_rollouts(environment, output, "validation")
+    assert len(output.read_text().splitlines()) == 51
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("environment", [f"computer_use {line}" for line in LINES if line == "0.7"], indirect=True)
 def test_the_catalog_takes_it(environment: Environment) -> None:
     for command, says in (("validate", "✓"), ("test", "8 cases passed"), ("publish", "Publication checks passed")):
@@ -133,6 +154,7 @@ def test_its_own_tests_pass(environment: Environment) -> None:
         assert environment.own_tests("tests/test_desktop.py", "tests/test_office.py") > 60
 
 
+@pytest.mark.needs("E2B's desktop")
 @pytest.mark.parametrize("line", LINES if FULL else LINES[-1:])
 def test_the_same_works_through_e2bs_own_client(environments: Environments, line: str) -> None:
     environment = environments("computer_use", line, "use_e2b=true")

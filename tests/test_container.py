@@ -5,18 +5,18 @@ archetype.
 """
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
-from generated import CHECK, LINES, Environment, run
+from generated import BEHIND_A_PROXY, CHECK, LINES, Environment, run
 from images import Buildah, Container
 
 pytestmark = [
     pytest.mark.parametrize("environment", LINES[-1:], indirect=True),
     pytest.mark.xdist_group("container"),
+    pytest.mark.needs("a container builder"),
 ]
 
 ON_PORT_11000 = pytest.mark.alone
@@ -25,9 +25,6 @@ ON_PORT_11000 = pytest.mark.alone
 
 @pytest.fixture(scope="module")
 def buildah(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Buildah]:
-    for program in ("buildah", "debootstrap"):
-        if shutil.which(program) is None:
-            pytest.fail(f"{program} is missing: apt-get install buildah debootstrap", pytrace=False)
     buildah = Buildah(tmp_path_factory.mktemp("buildah"))
     yield buildah
     buildah.remove()
@@ -75,8 +72,8 @@ def test_it_runs_as_uid_1000_with_a_health_check(container: Container) -> None:
     assert container.settings["User"] == "1000"
     owners = container.run("sh", "-c", "find /app ! -user 1000 | head")
     assert owners == ""
-    with container.serving(11000):
-        container.run("sh", "-c", container.settings["Healthcheck"]["Test"][1])
+    with container.serving(11000, **BEHIND_A_PROXY):
+        container.run("sh", "-c", container.settings["Healthcheck"]["Test"][1], **BEHIND_A_PROXY)
     healthy = container.command("sh", "-c", container.settings["Healthcheck"]["Test"][1])
     refused = run(*healthy, cwd=container.buildah.folder, env=container.buildah.env)
     assert refused.returncode != 0

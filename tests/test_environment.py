@@ -1,8 +1,5 @@
 """The generated environment as its user meets it, on both lines of NeMo Gym: gates, tests, checks."""
 
-import os
-import re
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -11,7 +8,19 @@ from pathlib import Path
 
 import pytest
 import requests
-from generated import DATA, FULL, LINES, Environment, Template, generate, interpreter_for, run_ok, user_environ
+from generated import (
+    BEHIND_A_PROXY,
+    DATA,
+    FULL,
+    LINES,
+    Environment,
+    Template,
+    generate,
+    interpreter_for,
+    run_ok,
+    user_environ,
+)
+from processes import answers, started
 
 GATE = "import os; os.environ.setdefault('E2B_API_KEY','x'); from server import MyEnvResourcesServer"
 
@@ -37,41 +46,25 @@ def test_gate_1_import(environment: Environment) -> None:
 
 
 @contextmanager
-def server(environment: Environment) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+def server(environment: Environment, log: Path) -> Iterator[tuple["subprocess.Popen[bytes]", float]]:
     """`uv run python server.py` on port 11000, and the seconds until it answered."""
-    started = time.monotonic()
-    process = subprocess.Popen(
-        ["uv", "run", "python", "server.py"],
-        cwd=environment.path,
-        env=user_environ() | environment.environ(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    try:
-        while True:
-            try:
-                requests.get("http://localhost:11000/health", timeout=5)
-                break
-            except requests.ConnectionError:
-                assert process.poll() is None and time.monotonic() - started < 60, "server.py did not start"
-                time.sleep(0.02)
-        yield process, time.monotonic() - started
-    finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+    began = time.monotonic()
+    command = ["uv", "run", "python", "server.py"]
+    ready = answers("http://localhost:11000/health")
+    with started(command, environment.path, user_environ() | environment.environ(), log, ready) as process:
+        yield process, time.monotonic() - began
 
 
 @pytest.mark.alone  # for its port, and its time
 @pytest.mark.xdist_group("alone")
-def test_gates_2_and_3_a_local_server_that_seeds_sessions(environment: Environment) -> None:
+def test_gates_2_and_3_a_local_server_that_seeds_sessions(environment: Environment, tmp_path: Path) -> None:
     seconds = []
     for _ in range(2):
-        with server(environment) as (process, answered):
+        with server(environment, tmp_path / "server.log") as (process, answered):
             seconds.append(answered)
-            curl = run_ok("curl", "-si", "-X", "POST", "localhost:11000/seed_session", cwd=environment.path)
-            assert curl.startswith("HTTP/1.1 200")
-            assert re.search(r"^set-cookie: MyEnvResourcesServer___", curl, re.MULTILINE | re.IGNORECASE)
+            seeded = requests.post("http://localhost:11000/seed_session", timeout=30)  # no body, as by `curl -X POST`
+            assert seeded.status_code == 200
+            assert next(cookie.name for cookie in seeded.cookies).startswith("MyEnvResourcesServer___")
             family = processes_of_session(process.pid)
             assert any("server.py" in command for command in family)
             assert not [command for command in family if "raylet" in command or "gcs_server" in command]
@@ -96,6 +89,14 @@ def processes_of_session(session: int) -> list[str]:
 
 def test_gate_4_a_rollout_of_three_turns(environment: Environment) -> None:
     assert "Reward: " in environment.run_ok("uv", "run", "python", "rollout.py", env={"MAX_TURNS": "3"})
+
+
+@on_one_line
+def test_behind_a_proxy_this_machine_is_reached_without(environment: Environment) -> None:
+    output = environment.run_ok("uv", "run", "python", "rollout.py", env=BEHIND_A_PROXY)
+    assert output.rstrip().endswith("Reward: 1")
+    tests = ["tests/test_check.py", "tests/test_rollout.py"]
+    environment.run_ok("uv", "run", "pytest", "-q", *tests, env=BEHIND_A_PROXY)
 
 
 def test_its_own_tests_pass(environment: Environment) -> None:

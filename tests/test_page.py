@@ -21,7 +21,9 @@ from typing import Any
 import pytest
 import requests
 from generated import ARCHETYPES, FULL, LINES, Environment, free_port, user_environ
+from needs import BROWSERS
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, Playwright, Route, expect, sync_playwright
+from processes import answers, started
 
 
 def on(*archetypes: str, in_full: Iterable[str] = ()) -> pytest.MarkDecorator:
@@ -34,9 +36,10 @@ def on(*archetypes: str, in_full: Iterable[str] = ()) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("environment", environments, indirect=True)
 
 
+pytestmark = pytest.mark.needs("a browser")
+
 on_one_archetype = on("game")
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -82,27 +85,12 @@ run(FormServer)
 def serving(environment: Environment, *program: str, **env: str) -> Iterator[str]:
     """The environment, served alone by server.py or another program; its URL."""
     port = free_port()
-    process = subprocess.Popen(
-        [environment.python, *(program or ["server.py"])],
-        cwd=environment.path,
-        env=user_environ() | environment.environ() | {"PORT": str(port)} | env,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 60
-    try:
-        while True:
-            try:
-                requests.get(f"{url}/health", timeout=5)
-                break
-            except requests.ConnectionError:
-                assert process.poll() is None and time.monotonic() < deadline, "server.py did not start"
-                time.sleep(0.05)
+    command = [environment.python, *(program or ["server.py"])]
+    variables = user_environ() | environment.environ() | {"PORT": str(port)} | env
+    log = environment.path / "results" / f"server_{port}.log"
+    with started(command, environment.path, variables, log, answers(f"{url}/health")):
         yield url
-    finally:
-        process.terminate()
-        process.wait(30)
 
 
 class HostPage(BaseHTTPRequestHandler):

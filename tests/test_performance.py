@@ -1,7 +1,6 @@
 """A short form of benchmarks/side_by_side.py: what a training run depends on, with wide margins, for busy machines."""
 
 import json
-import shutil
 from collections.abc import Iterator
 from statistics import median
 
@@ -12,7 +11,7 @@ from generated import FULL, LINES, Environment
 from load import Call, Load, LoadFailed, RunningLoad, load, open_sessions, play_episodes
 from served import Served
 
-pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("alone")]
+pytestmark = [pytest.mark.alone, pytest.mark.xdist_group("alone"), pytest.mark.needs("wrk")]
 
 GAME = "generated game"
 ROUNDS = 2
@@ -21,8 +20,6 @@ ROUNDS = 2
 @pytest.fixture(scope="module", params=LINES if FULL else LINES[-1:])
 def servers(request: pytest.FixtureRequest, environments: Environments) -> dict[str, Contender]:
     """A generated game and what it is compared with, by name."""
-    if shutil.which("wrk") is None:
-        pytest.fail("the load comes from wrk, which is missing: apt-get install wrk", pytrace=False)
     environment: Environment = environments("game", request.param)
     return {server.name: server for server in contenders({"game": environment.path}) if server.name != EXAMPLE}
 
@@ -57,7 +54,7 @@ def test_a_blocking_tool_holds_up_nobody(servers: dict[str, Contender], game: Se
 def test_a_full_server_refuses_at_once_and_goes_on(servers: dict[str, Contender]) -> None:
     seed = servers[GAME].seed
     refusal = Call("/seed_session", json.dumps(seed), "full", 503, "retry-after")
-    with servers[GAME].serve(max_sessions=2_000) as running:
+    with servers[GAME].serve(max_sessions=2_000, wait_seconds=0) as running:
         cookies = open_sessions(running.url, [seed], 2_000)
         with pytest.raises(LoadFailed, match="503"):
             open_sessions(running.url, [seed], 1)

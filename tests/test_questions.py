@@ -4,7 +4,6 @@ import json
 import keyword
 import os
 import re
-import subprocess
 import sys
 import tomllib
 import warnings
@@ -119,8 +118,22 @@ def test_python_compiles_and_is_linted_and_formatted(rendered: tuple[Path, dict[
     # By a Python of the environment's: that of these tests may be too old for its syntax.
     parse = "import ast, pathlib; [ast.parse(path.read_text('utf-8')) for path in pathlib.Path('.').rglob('*.py')]"
     run_ok(interpreter_for(LINES[0]), "-c", parse, cwd=folder)
+    # With the template's own files, which the environment's settings leave out.
+    everything = ["--no-cache", "--config", "extend-exclude = []", "."]
     for command in (["check"], ["format", "--check"]):
-        run_ok(sys.executable, "-m", "ruff", *command, "--no-cache", ".", cwd=folder)
+        run_ok(sys.executable, "-m", "ruff", *command, *everything, cwd=folder)
+
+
+def test_ruff_leaves_the_templates_files_to_the_template(rendered: tuple[Path, dict[str, Any]]) -> None:
+    """And no others: a user's style applies to his own."""
+    folder, answers = rendered
+    ruff = [sys.executable, "-m", "ruff", "check", "--show-files", "."]
+    own = {Path(line).relative_to(folder).as_posix() for line in run_ok(*ruff, cwd=folder).splitlines()}
+    lists = (folder / "gymkit" / "template_files").glob("*.sha256")
+    lines = [line.split("  ")[1] for path in lists for line in path.read_text().splitlines()]
+    templates = {name.replace("*", answers["env_name"]) for name in lines}
+    python = {path.relative_to(folder).as_posix() for path in folder.rglob("*.py")}
+    assert {name for name in own if name.endswith(".py")} == python - templates
 
 
 def test_answers_arrive_as_they_were_given(rendered: tuple[Path, dict[str, Any]]) -> None:
@@ -220,33 +233,33 @@ def test_a_destination_called_nemo_gym_does_not_hide_the_package(template: Templ
 @pytest.mark.parametrize(
     ("answer", "says"),
     [
-        ("env_name=My-Env", "lower-case letters"),
-        ("env_name=", "lower-case letters"),
-        ("env_name=1st", "begin with a letter"),
-        ("env_name=class", "try 'class_env'"),
-        ("env_name=nemo_gym", "try 'nemo_gym_env'"),
-        ("env_name=server", "try 'server_env'"),
-        ("env_name=tests", "try 'tests_env'"),
-        ("env_name=json", "try 'json_env'"),
-        ("env_name=" + "a" * 41, "40 is the most"),
-        ("env_name=a\nb", "lower-case letters"),
-        ("env_name=my_env\n", "lower-case letters"),  # `$` matches before a line break at the end
-        ("env_name=yes", "try 'yes_env'"),  # YAML 1.1 reads a bool
-        ("env_name=pipes", "try 'pipes_env'"),  # in the standard library up to 3.12
-        ("env_name=ruff", "try 'ruff_env'"),  # the project would depend on itself
-        ("env_name=nemo__gym_", "try 'nemo__gym__env'"),  # the project would be called nemo-gym
-        ("hf_space_port=80", "1024 to 65535"),
+        ("env_name=My-Env", "Use a-z, 0-9, _"),
+        ("env_name=", "Use a-z, 0-9, _"),
+        ("env_name=1st", "begins with a lower-case letter"),
+        ("env_name=class", "Try 'class_env'"),
+        ("env_name=nemo_gym", "Try 'nemo_gym_env'"),
+        ("env_name=server", "Try 'server_env'"),
+        ("env_name=tests", "Try 'tests_env'"),
+        ("env_name=json", "Try 'json_env'"),
+        ("env_name=" + "a" * 41, "Use at most 40 characters"),
+        ("env_name=a\nb", "Use a-z, 0-9, _"),
+        ("env_name=my_env\n", "Use a-z, 0-9, _"),  # `$` matches before a line break at the end
+        ("env_name=yes", "Try 'yes_env'"),  # YAML 1.1 reads a bool
+        ("env_name=pipes", "Try 'pipes_env'"),  # in the standard library up to 3.12
+        ("env_name=ruff", "Try 'ruff_env'"),  # the project would depend on itself
+        ("env_name=nemo__gym_", "Try 'nemo__gym__env'"),  # the project would be called nemo-gym
+        ("hf_space_port=80", "Use 1024 to 65535"),
         ("hf_space_port=0", "1024 to 65535"),
         ("hf_space_port=70000", "1024 to 65535"),
-        ("hf_space_port=11000", "7860"),
+        ("hf_space_port=11000", "Use another one, as 7860"),
         ("hf_space_port=many", "invalid literal for int"),
-        ("description= ", "may not be empty"),
-        ("description=two\nlines", "One line"),
+        ("description= ", "Write one sentence"),
+        ("description=two\nlines", "Use one line"),
         ("description=\u007f", "control characters"),  # TOML and YAML know no way to hold it raw
-        ("description=a\u2028b", "One line"),
-        ("description=" + "d" * 301, "300 is the most"),
-        ("user_name=", "1 to 100 characters"),
-        ("user_name=two\nlines", "one line"),
+        ("description=a\u2028b", "Use one line"),
+        ("description=" + "d" * 301, "Use at most 300 characters"),
+        ("user_name=", "1-100 characters"),
+        ("user_name=two\nlines", "Use one line"),
         ("user_name=Ada\u0085", "control characters"),
         ("archetype=board_game", "archetype"),
     ],
@@ -259,12 +272,25 @@ def test_a_bad_answer_is_refused_with_what_would_do(template: Template, tmp_path
     assert not (tmp_path / "my_env").exists()
 
 
+def test_what_to_do_stands_where_copier_does_not_cut_it() -> None:
+    """Of 80 columns, Copier's own words take up to 47: "Validation error for question 'hf_space_port': "."""
+    for name in ASKED:
+        assert len(QUESTIONS[name]["help"]) < 78, name
+        parts = re.split(r"\{[%#].*?[%#]\}", QUESTIONS[name].get("validator", ""), flags=re.DOTALL)
+        texts = [part.strip() for part in parts if part.strip()]
+        assert texts or "validator" not in QUESTIONS[name]
+        for text in texts:
+            does = text.split(":")[0].replace("{{ env_name }}", "my_env")
+            assert does.startswith(("Use ", "Try ", "Write ")), text
+            assert len(does) <= 33, text
+
+
 def test_a_bad_answer_from_the_command_line_ends_with_what_would_do(template: Template, tmp_path: Path) -> None:
     """At a prompt Copier shows the sentence and asks again; of `-d` it makes a traceback, whose last line it is."""
     command = [*copier(), "copy", "--trust", "--defaults", "--skip-tasks", "-d", "env_name=json"]
     done = run(*command, template.path, "my_env", cwd=tmp_path)
     assert done.returncode == 1
-    assert "try 'json_env'" in done.stderr.rstrip().splitlines()[-1]
+    assert "Try 'json_env'" in done.stderr.rstrip().splitlines()[-1]
     assert not (tmp_path / "my_env").exists()
 
 
@@ -282,18 +308,77 @@ def test_names_that_hide_a_module_are_reserved() -> None:
 # ------------------------------------------------------------------------------------------- destinations in the way
 
 
-def test_files_of_ones_own_are_not_overwritten_silently(template: Template, tmp_path: Path) -> None:
+IN_THE_WAY = [
+    ("game", "server.py"),
+    ("game", ".gitignore"),
+    ("game", "configs/my_env.yaml"),
+    ("game", "data/example.jsonl"),
+    ("sandbox", "analysis.py"),
+    ("computer_use", "tests/test_desktop.py"),
+]
+
+
+@pytest.mark.parametrize(("archetype", "name"), IN_THE_WAY)
+def test_nothing_is_written_where_a_file_is_in_the_way(
+    template: Template, tmp_path: Path, archetype: str, name: str
+) -> None:
     folder = tmp_path / "my_env"
-    folder.mkdir()
-    (folder / "server.py").write_text("mine\n")
-    # With --defaults, for without it Copier already stops at the first question.
-    command = [*copier(), "copy", "--trust", "--skip-tasks", "--defaults", template.path, "my_env"]
-    done = subprocess.run(
-        list(map(str, command)), cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    mine = folder / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine\n")
+    command = [*copier(), "copy", "--trust", "--defaults", "-d", f"archetype={archetype}", template.path, "my_env"]
+    for flags in ([], ["--skip-tasks"]):
+        done = run(*command, *flags, cwd=tmp_path)
+        assert [path for path in folder.rglob("*") if path.is_file()] == [mine]
+        assert mine.read_text() == "mine\n"
+        assert "Nothing was written" in done.stderr
+        assert name in done.stderr
+        assert (done.returncode != 0) == (flags == [])
+    # His word.
+    done = run(*command, "--skip-tasks", "--overwrite", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert mine.read_text() != "mine\n"
+    assert (folder / "server.py").exists()
+
+
+def test_files_that_are_not_in_the_way_stay(template: Template, tmp_path: Path) -> None:
+    folder = tmp_path / "my_env"
+    for name in ("analysis.py", "my_domain.py", "data/mine.jsonl", "tests/test_mine.py", ".git/config"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("mine\n")
+    render(template, folder)
+    assert (folder / "server.py").exists()
+    assert (folder / "analysis.py").read_text() == (folder / "data/mine.jsonl").read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("archetype", ARCHETYPES)
+def test_every_file_that_is_written_is_looked_for(template: Template, tmp_path: Path, archetype: str) -> None:
+    folder = render(template, tmp_path / "my_env", archetype=archetype)
+    written = {path.relative_to(folder).as_posix() for path in text_files(folder)} - {".copier-answers.yml"}
+    environment = jinja2.Environment(loader=jinja2.FileSystemLoader(ROOT))
+    module: Any = environment.get_template("includes/written_files.jinja").module
+    assert set(module.archetypes) == set(ARCHETYPES)
+    others = set(ARCHETYPES) - {archetype}
+    looked_for = {name for overlay, names in module.written_files.items() if overlay not in others for name in names}
+    assert written - {name.replace("ENV_NAME", "my_env") for name in looked_for} == set()
+    # Of many, a few are named.
+    command = [*copier(), "copy", "--trust", "--defaults", "--skip-tasks", "-d", f"archetype={archetype}"]
+    done = run(*command, template.path, "my_env", cwd=tmp_path)
+    assert re.search(r"there already: (\S+, ){5}\S+ and \d+ more\. Move them away", done.stderr), done.stderr
+
+
+def test_an_answer_that_is_not_asked_has_no_effect(template: Template, tmp_path: Path) -> None:
+    """A game has neither a sandbox nor a desktop that could be at E2B."""
+    plain, at_e2b = (
+        {
+            path.relative_to(folder): path.read_bytes()
+            for path in text_files(render(template, folder, **answers))
+            if path.name != ".copier-answers.yml"
+        }
+        for folder, answers in ((tmp_path / "1" / "my_env", {}), (tmp_path / "2" / "my_env", AT_E2B))
     )
-    assert (folder / "server.py").read_text() == "mine\n"
-    assert done.returncode == 1
-    assert done.stderr.rstrip().endswith("Consider using `--overwrite`")
+    assert plain == at_e2b
+    assert "use_e2b" not in (tmp_path / "2" / "my_env" / ".copier-answers.yml").read_text()
 
 
 @pytest.mark.parametrize("destination", ["my_env", "my_env/below"])

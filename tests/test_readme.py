@@ -1,9 +1,13 @@
-"""The README's commands, as they stand there, by a user who has pip and git and nothing else."""
+"""The README's commands, as they stand there, by a user who has Python and git and nothing else.
+
+`tools/fresh_machine.py` types them on whole Debians.
+"""
 
 import os
 import re
 import shutil
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -19,48 +23,63 @@ def commands(section: str) -> list[str]:
     return re.findall(r"^```\n(.*?)\n```$", text, re.DOTALL | re.MULTILINE)
 
 
+GET_UV = "python3 -m venv ~/.uv && ~/.uv/bin/pip install -q --disable-pip-version-check uv && "
+
+
 @pytest.fixture
 def fresh_machine(template: Template, tmp_path: Path) -> dict[str, str]:
-    """A home of its own and a virtual environment with only pip, where the template's address leads to the clone."""
-    run_ok(sys.executable, "-m", "venv", tmp_path / "venv", cwd=tmp_path)
+    """A home of its own and no uv, where the template's address leads to the clone."""
     home = tmp_path / "home"
     home.mkdir()
-    without_uv = [
-        path
-        for path in user_environ()["PATH"].split(os.pathsep)
-        if not (Path(path) / "uv").exists() and not (Path(path) / "copier").exists()
-    ]
+    # What a user has on PATH, without uv and Copier.
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for folder in user_environ()["PATH"].split(os.pathsep):
+        for program in Path(folder).iterdir() if Path(folder).is_dir() else ():
+            if program.name not in ("uv", "uvx", "copier") and not (programs / program.name).is_symlink():
+                (programs / program.name).symlink_to(program)
     # The package cache stays: what is tested is the commands, not the download of a gigabyte.
     cache = run_ok("uv", "cache", "dir", cwd=tmp_path).strip()
-    newest = interpreter_for(LINES[-1])
-    path = [str(tmp_path / "venv" / "bin"), *without_uv, str(newest.parent)]
+    path = [str(programs), str(interpreter_for(LINES[-1]).parent)]
     github = as_on_github(template, tmp_path)
     return {"HOME": str(home), "PATH": os.pathsep.join(path), "UV_CACHE_DIR": cache, **github}
+
+
+def test_the_commands_for_python_alone_are_those_for_uv_after_a_line_that_gets_it() -> None:
+    generate, play, generate_by_python, play_by_python, test, test_by_python = commands("On a fresh machine")
+    for by_uv, by_python in ((generate, generate_by_python), (test, test_by_python)):
+        assert by_python.startswith(GET_UV)
+        assert by_python.removeprefix(GET_UV).replace("~/.uv/bin/", "") == by_uv
+    assert play_by_python.replace("~/.uv/bin/", "") == play
 
 
 def test_the_first_command_leaves_an_environment_whose_player_wins(
     fresh_machine: dict[str, str], tmp_path: Path
 ) -> None:
-    generate, play, _ = commands("On a fresh machine")
+    _, _, generate, play, _, _ = commands("On a fresh machine")
     folder = tmp_path / "an empty folder"
     folder.mkdir()
-    assert "uv" not in os.listdir(tmp_path / "venv" / "bin")
-    output = run_ok("bash", "-c", f"{generate}\n{play}", cwd=folder, env=fresh_machine)
+    # Each in a shell of its own.
+    output = run_ok("bash", "-c", generate, cwd=folder, env=fresh_machine)
+    assert output.rstrip().endswith(textwrap.indent(play, "  "))
+    output = run_ok("bash", "-c", play, cwd=folder, env=fresh_machine)
     assert output.rstrip().endswith("Reward: 1"), output
     assert (folder / "my_env" / ".venv" / "bin" / "python").exists()
 
 
 def test_the_second_command_runs_these_tests(fresh_machine: dict[str, str], tmp_path: Path) -> None:
     """All but their running, which is what happens just now: a test among them is named instead."""
-    _, _, test = commands("On a fresh machine")
+    *_, test = commands("On a fresh machine")
     assert test.endswith("uv run pytest")
     one = f"{test} tests/test_readme.py::test_the_readme_shows_the_tree_that_is_generated"
-    output = run_ok("bash", "-c", one, cwd=tmp_path, env=fresh_machine)
+    plain = {"CI": "", "NEMO_GYM_LINES": ""}
+    output = run_ok("bash", "-c", one, cwd=tmp_path, env=fresh_machine | plain)
     assert re.search(r"^=+ 1 passed", output, re.MULTILINE), output
+    assert re.search("^left out: .*NeMo Gym", output, re.MULTILINE)
 
 
 def test_ci_runs_the_readmes_test_command() -> None:
-    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("python3 -m uv run pytest")
+    assert (ROOT / ".ci" / "run").read_text().rstrip().endswith("~/.uv/bin/uv run pytest")
 
 
 def test_once_trusted_the_plain_command_does_it_all(template: Template, tmp_path: Path) -> None:

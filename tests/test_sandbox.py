@@ -17,6 +17,7 @@ def test_the_first_rollout_solves_its_task_without_a_key(environment: Environmen
 
 # CI runs what is this archetype's own, with a local kernel on the newest line and with E2B on the oldest; the rest is
 # alike in all archetypes. All of it passes on both.
+@pytest.mark.needs("bubblewrap")
 @on_the_newest_line
 def test_its_own_tests_pass(environment: Environment) -> None:
     if FULL:

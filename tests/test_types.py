@@ -6,6 +6,8 @@ import pytest
 from conftest import Environments
 from generated import ARCHETYPES, LINES, USES_E2B, run
 
+pytestmark = pytest.mark.needs("Node.js")
+
 KINDS = [(archetype, ()) for archetype in ARCHETYPES] + [(archetype, ("use_e2b=true",)) for archetype in USES_E2B]
 KINDS += [("question", ("use_judge=true",))]
 

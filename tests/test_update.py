@@ -178,7 +178,10 @@ def seconds_of_work() -> float:
 # --------------------------------------------------------------------------------------------- from release to release
 
 
-@pytest.mark.parametrize("archetype", SAMPLE)
+@pytest.mark.parametrize(
+    "archetype",
+    [pytest.param(each, marks=[pytest.mark.needs("a display")] if each == "computer_use" else []) for each in SAMPLE],
+)
 def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     template: Template, tmp_path: Path, env: dict[str, str], uv_log: Path, installed: Installed, archetype: str
 ) -> None:
@@ -234,7 +237,7 @@ def test_a_users_work_survives_two_releases(
     tests = project.read("tests/test_wordle.py").replace("6 tries", "7 tries").replace("of 6", "of 7")
     project.file("tests/test_puzzle.py").write_text(tests.replace("import wordle", "import puzzle as wordle"))
     project.edit("tests/test_puzzle.py", "from wordle import", "from puzzle import")
-    for name in ("wordle.py", "tests/test_wordle.py"):
+    for name in ("wordle.py", "tests/test_wordle.py", "tests/cheats.py"):
         project.file(name).unlink()
     for name in ("server.py", "tasks.py", "policy.py"):
         project.edit(name, "from wordle import", "from puzzle import")
@@ -266,7 +269,7 @@ def test_a_users_work_survives_two_releases(
     own = ["puzzle.py", "tasks.py", "policy.py", "tests/test_puzzle.py", "tests/verifier_cases.jsonl"]
     for name in [*own, *(name for name in mine if name.startswith("data/"))]:
         assert after[name] == mine[name], name
-    assert not {"wordle.py", "tests/test_wordle.py"} & set(after)
+    assert not {"wordle.py", "tests/test_wordle.py", "tests/cheats.py"} & set(after)
     server = project.read("server.py")
     for text in (
         "guess_word",
@@ -303,7 +306,7 @@ def test_a_change_on_the_same_line_is_a_conflict_that_cannot_be_overlooked(
     said = " ".join(done.stderr.split())
     place = next(n for n, line in enumerate(project.read("server.py").splitlines(), 1) if line.startswith("<<<<<<<"))
     assert f"server.py:{place}" in said
-    assert "git reset --hard" in said
+    assert said.endswith("To give the update up: git reset --hard && git clean -fd")
     assert "UU server.py" in project.changed()
     server = project.read("server.py")
     assert ".upper()" in server
@@ -354,6 +357,174 @@ def test_ownership_that_is_broken_is_noticed(releases: Releases, tmp_path: Path,
     assert project.read("wordle.py") != before
 
 
+# ----------------------------------------------------------------------- what the user changes without a conflict
+
+
+def check_no_conflict(project: Project) -> None:
+    assert not [line for line in project.changed() if line.startswith(("UU", "AA", "DU", "UD"))], project.changed()
+    assert not [name for name, text in project.tree().items() if b"\n<<<<<<< " in text or name.endswith(".rej")]
+
+
+def test_a_renamed_class_and_added_packages(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    server = project.read("server.py").replace("MyEnvResourcesServer", "WordServer").replace("MyEnvConfig", "Settings")
+    project.file("server.py").write_text(server)
+    # `uv add`, as far as it concerns pyproject.toml.
+    uv, offline = str(shutil.which("uv")), {"UV_OFFLINE": "1"}
+    for arguments in (["packaging>=24"], ["aiohttp"], ["--dev", "black>=24"]):
+        run_ok(uv, "add", "--frozen", *arguments, cwd=project.path, env=offline)
+    project.commit()
+    fixture = "from gymkit.fixture import"
+    releases.change("server.py", fixture, f"from gymkit.errors import CommandError  # noqa: F401\n{fixture}")
+    releases.change("server.py", "    # --- the tools ---\n", "    # --- tools ---\n")
+    releases.change("pyproject.toml", '  "rich>=13.0",\n', '  "rich>=13.1",\n  "typing-extensions>=4",\n')
+    releases.change("pyproject.toml", '  "ruff>=0.12",\n', '  "ruff>=0.13",\n')
+    releases.change("pyproject.toml", "[project.scripts]\n", "[project.scripts]\n# Of the template.\n")
+    releases.release("v0.2.0")
+    project.update_ok()
+    check_no_conflict(project)
+    assert "class WordServer(" in project.read("server.py")
+    assert "# --- tools ---" in project.read("server.py")
+    text = project.read("pyproject.toml")
+    for line in ("packaging>=24", "aiohttp", "black>=24", "rich>=13.1", "typing-extensions>=4", "ruff>=0.13"):
+        assert f'  "{line}' in text, line
+
+
+HOSTILE = """\
+[core]
+  autocrlf = true
+  quotePath = true
+[color]
+  ui = always
+[diff]
+  noprefix = true
+  mnemonicPrefix = true
+[merge]
+  conflictStyle = diff3
+[grep]
+  column = true
+  fullName = true
+[status]
+  branch = true
+[apply]
+  whitespace = fix
+"""
+"""What people have in their git's settings."""
+
+
+@pytest.mark.parametrize("conflict", [False, True], ids=["no conflict", "conflict"])
+def test_whatever_git_is_set_to(releases: Releases, tmp_path: Path, env: dict[str, str], conflict: bool) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text(HOSTILE)
+    env = env | {"GIT_CONFIG_GLOBAL": str(config)}
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    for name in project.tree():
+        project.file(name).unlink()
+    # As in a clone: without .gitattributes, with other line endings than the template's.
+    run_ok("git", "checkout", "-q", "--", ".", cwd=project.path, env=env)
+    assert b"\r" not in project.file("server.py").read_bytes()
+    project.edit("server.py", GUESS, "        return ToolResponse(output=game.guess(body.word).upper())\n")
+    project.commit()
+    releases.change(MIDDLEWARE, '"/livez", ', "")
+    releases.change("server.py", '"""The environment: its', '"""This environment: its')
+    if conflict:
+        releases.change("server.py", GUESS, "        return ToolResponse(output=game.guess(body.word) + '!')\n")
+    releases.release("v0.2.0")
+    done = project.update()
+    server = project.read("server.py")
+    assert '"""This environment: its' in server
+    assert ".upper()" in server
+    if conflict:
+        place = next(number for number, text in enumerate(server.splitlines(), 1) if text.startswith("<<<<<<<"))
+        assert done.returncode != 0
+        assert f" server.py:{place}, " in " ".join(done.stderr.split())
+    else:
+        assert done.returncode == 0, done.stdout + done.stderr
+        check_no_conflict(project)
+
+
+def test_a_formatter_of_another_style_leaves_the_templates_files(
+    releases: Releases, tmp_path: Path, env: dict[str, str]
+) -> None:
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    project.edit("pyproject.toml", "line-length = 120\n", "line-length = 79\n")
+    project.edit("pyproject.toml", "[tool.ruff.format]\n", '[tool.ruff.format]\nquote-style = "single"\n')
+    run_ok(sys.executable, "-m", "ruff", "format", "--no-cache", ".", cwd=project.path)
+    formatted = [line[3:] for line in project.changed()]
+    listed = project.file("gymkit/template_files").glob("*.sha256")
+    templates = {
+        line.split("  ")[1].replace("*", "my_env") for path in listed for line in path.read_text().splitlines()
+    }
+    assert "tasks.py" in formatted
+    assert templates & set(formatted) == set()
+    project.commit()
+    releases.change(MIDDLEWARE, "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
+    releases.change("server.py", "    # --- the tools ---\n", "    # --- tools ---\n")
+    releases.release("v0.2.0")
+    project.update_ok()
+    check_no_conflict(project)
+
+
+# --------------------------------------------------------------------------------------------------- a file that moves
+
+MOVED = """\
+_migrations:
+  - version: v0.2.0
+    when: "{{ _stage == 'after' }}"
+    command:
+      - "{{ _copier_python }}"
+      - "{{ _copier_conf.src_path }}/hooks/move_file.py"
+      - "{{ _copier_conf.src_path }}"
+      - rollout.py
+      - play.py
+"""
+
+
+def move_rollout(releases: Releases) -> None:
+    """A release in which rollout.py is play.py, and has another line: by the recipe of docs/developing.md."""
+    recipe = (releases.path / "docs" / "developing.md").read_text(encoding="utf-8")
+    assert MOVED.removeprefix("_migrations:\n").replace("v0.2.0", "v0.3.0") in recipe
+    releases.change("rollout.py", '"""Play episodes over HTTP', '"""Play whole episodes over HTTP')
+    releases.file("rollout.py").rename(releases.file("rollout.py").with_name("play.py"))
+    text = (releases.path / "copier.yml").read_text(encoding="utf-8")
+    (releases.path / "copier.yml").write_text(text.replace("_migrations:\n", MOVED), encoding="utf-8")
+    releases.release("v0.2.0")
+
+
+@pytest.mark.parametrize("edit", ["none", "elsewhere", "the same line", "deleted"])
+def test_a_file_that_moves_keeps_the_users_edits(
+    releases: Releases, tmp_path: Path, env: dict[str, str], edit: str
+) -> None:
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    if edit == "elsewhere":
+        project.edit("rollout.py", 'help="per episode"', 'help="in an episode"')
+    elif edit == "the same line":
+        project.edit("rollout.py", '"""Play episodes over HTTP', '"""Play many episodes over HTTP')
+    elif edit == "deleted":
+        project.file("rollout.py").unlink()
+    if edit != "none":
+        project.commit()
+    move_rollout(releases)
+    done = project.update()
+    assert not project.file("rollout.py").exists()
+    assert (done.returncode != 0) == (edit == "the same line"), done.stdout + done.stderr
+    if edit == "deleted":
+        assert not project.file("play.py").exists()
+        return
+    played = project.read("play.py")
+    assert '"""Play whole episodes over HTTP' in played
+    assert ("in an episode" in played) == (edit == "elsewhere")
+    conflict = '<<<<<<< before updating\n"""Play many episodes'
+    assert (conflict in played) == (edit == "the same line")
+    if edit == "none":
+        (tmp_path / "fresh").mkdir()
+        assert project.tree() == generate(releases, tmp_path / "fresh" / "my_env", env, "v0.2.0").tree()
+
+
 # ---------------------------------------------------------------------------------------------- changing one's mind
 
 
@@ -378,6 +549,7 @@ def test_an_answer_that_cannot_change_is_refused_before_anything_is_written(
     done = project.update("--vcs-ref=:current:", "-d", answer)
     assert done.returncode != 0
     assert f"{answer.split('=')[0]} cannot be changed from" in done.stderr
+    assert done.stderr.rstrip().endswith("Nothing was changed.")
     assert project.changed() == []
     assert project.tree() == before
 
@@ -440,17 +612,62 @@ def test_what_cannot_be_updated_stays_as_it_was(
         assert project.file(name).read_bytes() == content, name
 
 
-def test_an_interrupted_update_can_be_taken_back(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
+PRESSES_CTRL_C = """\
+#!/bin/sh
+case " $* " in *" {mark} "*) kill -INT $PPID; sleep 1 ;; esac
+exec {git} "$@"
+"""
+
+
+@pytest.mark.parametrize(
+    ("moment", "changes"), [("write-tree", False), ("diff-tree", True), ("apply", True), ("merge-file", True)]
+)
+def test_an_interrupted_update_can_be_taken_back(
+    releases: Releases, tmp_path: Path, env: dict[str, str], moment: str, changes: bool
+) -> None:
+    """Ctrl+C while Copier runs a command of git: before anything is written, and in the middle of it."""
+    releases.release("v0.1.0")
+    project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
+    project.edit("server.py", GUESS, "        return ToolResponse(output=game.guess(body.word).upper())\n")
+    project.commit()
+    releases.change(MIDDLEWARE, '"/livez", ', "")
+    releases.change("server.py", GUESS, "        return ToolResponse(output=game.guess(body.word) + '!')\n")
+    releases.release("v0.2.0")
+    before = project.tree()
+    mark = "--inter-hunk-context=-1" if moment == "diff-tree" else moment
+    git = tmp_path / "bin" / "git"
+    git.write_text(PRESSES_CTRL_C.format(mark=mark, git=shutil.which("git")))
+    git.chmod(0o755)
+    done = project.update()
+    assert done.returncode != 0
+    assert "Execution stopped by user" in done.stderr
+    assert "To take this update back, finished or interrupted: git reset --hard && git clean -fd" in done.stderr
+    assert (project.changed() != []) == changes
+    take_back(project, before)
+
+
+def test_an_update_that_is_interrupted_in_the_hook_says_how_to_go_on(
+    releases: Releases, tmp_path: Path, env: dict[str, str]
+) -> None:
     releases.release("v0.1.0")
     project = generate(releases, tmp_path / "my_env", env, "v0.1.0")
     releases.change(MIDDLEWARE, '"/livez", ', "")
     releases.release("v0.2.0")
     before = project.tree()
-    # Interrupted at its very end, in `uv sync`, with all files changed.
+    # At its very end, in `uv sync`, with all files changed.
     uv = Path(env["UV"])
-    uv.write_text("#!/bin/sh\nkill -INT $PPID\nkill -INT $$\nsleep 5\n")
-    assert project.update().returncode != 0
+    uv.write_text('#!/bin/sh\ncase "$1" in sync) kill -INT $PPID; kill -INT $$; sleep 5 ;; esac\n')
+    done = project.update()
+    assert done.returncode != 0
     assert project.changed() != []
+    assert (
+        "The files are updated, the installed packages are not.\nGo on:\n  uv sync\nTake it back:\n  git reset"
+        in done.stderr
+    )
+    take_back(project, before)
+
+
+def take_back(project: Project, before: dict[str, bytes]) -> None:
     run_ok("git", "reset", "--hard", "-q", cwd=project.path)
     run_ok("git", "clean", "-fdq", cwd=project.path)
     assert project.tree() == before

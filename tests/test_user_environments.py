@@ -14,9 +14,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
-import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -25,9 +22,10 @@ import pytest
 from conftest import Attach
 from generated import CASES, CHECK, DATA, FULL, LINES, Environment, Template, copy_command, free_port, run_ok
 from gym_servers import head_server, policy_overrides, servers
+from processes import answers, started
 
 FOLDERS = Path(__file__).with_name("user_environments")
-USERS_FILES = ("wordle.py", "tests/test_wordle.py")
+USERS_FILES = ("wordle.py", "tests/test_wordle.py", "tests/cheats.py")
 REWARDS = {"quiz": "1", "bank": "7", "vault": "1"}
 
 UserEnvironments = Callable[[str, str], Environment]
@@ -73,31 +71,33 @@ def test_its_own_tests_pass(user_environments: UserEnvironments, name: str, line
 
 
 @on_each
-def test_its_player_plays_and_its_commands_work(user_environments: UserEnvironments, name: str, line: str) -> None:
+def test_its_player_plays_and_its_commands_work(
+    user_environments: UserEnvironments, name: str, line: str, tmp_path: Path
+) -> None:
     environment = user_environments(name, line)
     assert environment.run_ok(*DATA, "--check") == ""
     said = environment.run_ok("uv", "run", "python", "rollout.py", "--episodes", "5")
     assert f"Mean reward: {float(REWARDS[name]):.3f} over 5 graded episodes" in said
     port = free_port()
-    server = subprocess.Popen(
-        [environment.python, "server.py"],
-        cwd=environment.path,
-        env=os.environ | environment.environ() | {"PORT": str(port)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        # It waits for one that answers 503, not for one that does not answer yet.
-        deadline = time.monotonic() + 60
-        while "Nothing answers" in (said := environment.run(*CHECK, f"http://127.0.0.1:{port}").stderr):
-            assert server.poll() is None and time.monotonic() < deadline, said
-            time.sleep(0.2)
-        said = environment.run_ok(*CHECK, f"http://127.0.0.1:{port}")
-    finally:
-        server.send_signal(signal.SIGTERM)
-        server.wait(30)
+    url = f"http://127.0.0.1:{port}"
+    variables = os.environ | environment.environ() | {"PORT": str(port)}
+    # It waits for a server that answers 503, not for one that does not answer yet.
+    ready, log = answers(f"{url}/health"), tmp_path / "server.log"
+    with started([environment.python, "server.py"], environment.path, variables, log, ready):
+        said = environment.run_ok(*CHECK, url)
     assert re.search(r"1[12] passed, 0 failed", said), said
     assert f"{REWARDS[name]} in " in said
+
+
+@on_each
+def test_it_is_audited_without_a_word_of_configuration(
+    user_environments: UserEnvironments, name: str, line: str
+) -> None:
+    environment = user_environments(name, line)
+    said = environment.run_ok("uv", "run", "gymkit", "audit", env={"COLUMNS": "200"})
+    rows = sum(len(path.read_text().splitlines()) for path in (environment.path / "data").glob("*.jsonl"))
+    assert re.search(rf"pass\s+player\s.*\s{rows}\s+{REWARDS[name]}\s", said), said
+    assert " passed, 0 failed" in said
 
 
 # ------------------------------------------------------------------------------------- text alone, through NeMo Gym

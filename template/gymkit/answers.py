@@ -41,10 +41,11 @@ def final_answer(response: "Response") -> str:
     Reasoning, tool calls, tool outputs, refusals and earlier messages are no part of it.
     """
     for item in reversed(response.output):
-        if item.type == "message" and item.role == "assistant":
-            if isinstance(item.content, str):
-                return item.content
-            texts = (part for part in item.content if getattr(part, "type", None) == "output_text")
+        if item.type == "message" and getattr(item, "role", None) == "assistant":
+            content = getattr(item, "content", None)
+            if isinstance(content, str):
+                return content
+            texts = (part for part in content or () if getattr(part, "type", None) == "output_text")
             return "".join(getattr(part, "text", "") for part in texts)
     return ""
 

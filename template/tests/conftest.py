@@ -15,9 +15,14 @@ import pytest
 import uvicorn
 from harness import SERVER_CLASS, Client, LiveServer
 from probe import ProbeServer
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gymkit.connections import limited
 from gymkit.fixture import make_server
+from gymkit.proxies import never_for_loopback
 from gymkit.rows import Row, data_path, read_rows
+
+never_for_loopback()
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the options
@@ -84,7 +89,8 @@ def serving() -> Iterator[Callable[..., LiveServer]]:
         server.setup_liveness(app)
         server.setup_exception_middleware(app)
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-        uvicorn_server = _Server(uvicorn.Config(app, log_level="warning"))
+        protocol: Any = limited(HttpToolsProtocol, server.connections)
+        uvicorn_server = _Server(uvicorn.Config(app, log_level="warning", http=protocol, proxy_headers=False))
         thread = threading.Thread(target=uvicorn_server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         running.append((uvicorn_server, thread))
