@@ -164,6 +164,8 @@ def test_a_data_set_of_others_makes_rows(environments: Environments, tmp_path: P
             assert [text for text in refusals if text not in done.stderr] == []
             rows = [json.loads(line) for line in target.read_text().splitlines()]
             assert len(rows) == len({row["row_key"] for row in rows}) == count
+            if make is letters_in_csv and not FULL:
+                continue
             said = environment.run_ok("uv", "run", "python", "rollout.py", "--data", target)
             assert said.rstrip().endswith("Reward: 1")
         finally:
@@ -189,21 +191,30 @@ def test_a_file_that_is_no_data_set_is_refused(environments: Environments, argum
     assert not (environment.path / "data" / "other.jsonl").exists()
 
 
+RHYMES = """
+
+right = tasks
+
+
+def tasks():
+    splits = right()
+    next(task for task in splits["train"] if task["kind"] == "constraints")["expected_output"] = [{"kind": "rhymes"}]
+    return splits
+"""
+
+
 def test_a_task_that_makes_no_row_is_named(environments: Environments) -> None:
     environment = environments("question", LINES[-1])
     tasks = environment.path / "tasks.py"
     before = tasks.read_text(encoding="utf-8")
-    tasks.write_text(
-        before.replace('{"kind": "no_commas"}', '{"kind": "rhymes"}', 1).replace("constraints.read(wanted)", "[]")
-    )
+    tasks.write_text(before + RHYMES, encoding="utf-8")
     try:
         done = environment.run(*DATA)
-        assert done.returncode == 1
-        assert "data/train.jsonl, constraints-train-" in done.stderr
-        assert "'rhymes'" in done.stderr
-        assert "Nothing was written" in done.stderr
     finally:
         tasks.write_text(before, encoding="utf-8")
+    assert done.returncode == 1
+    assert "data/train.jsonl, constraints-train-00: constraints.0: there is no 'rhymes'" in done.stderr
+    assert "Nothing was written" in done.stderr
 
 
 # ----------------------------------------------------------------------------------------------------- with NeMo Gym

@@ -8,6 +8,7 @@ import json
 import re
 from typing import Annotated, Any, Literal
 
+import py3langid
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 MAX_CHARACTERS = 100_000
@@ -30,6 +31,9 @@ LANGUAGES |= {
 
 Word = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^\w+(?:[ '\-]\w+)*$")]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"\S")]
+
+
+py3langid.classify("The model is loaded now, and not with the first answer.")
 
 
 class Constraint(BaseModel):
@@ -275,9 +279,7 @@ class Language(Constraint):
         return self
 
     def met(self, text: str) -> bool:
-        from py3langid import classify  # It loads its model when it is imported.
-
-        return classify(text[:5000].lower())[0] == self.language
+        return py3langid.classify(text[:5000].lower())[0] == self.language
 
     def wanted(self) -> str:
         return f"Write in {LANGUAGES[self.language]}."

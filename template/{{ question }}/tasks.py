@@ -89,7 +89,14 @@ def choice_task(question: str, options: list[str], right: int, asked: str = "let
     lines = "\n".join(f"{chr(65 + number)}. {option}" for number, option in enumerate(options))
     what = "the letter of the right option" if asked == "letter" else "the text of the right option"
     prompt = f"{question}\n\n{lines}\n\n{BOX.format(what=what)}"
-    return {"kind": "choice", "prompt": prompt, "expected_output": chr(65 + right), "options": options}
+    chance = round(1 / len(options), 4)  # What a guess earns in the mean (`gymkit audit`).
+    return {
+        "kind": "choice",
+        "prompt": prompt,
+        "expected_output": chr(65 + right),
+        "options": options,
+        "chance": chance,
+    }
 
 
 # --------------------------------------------------------------------------------------------------------- mathematics

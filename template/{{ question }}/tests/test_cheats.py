@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from cheats import box, wrong_answers
 from harness import Client, Row, says
-from wrong_answers import box, wrong_answers
 
 from gymkit.items import Item
 from gymkit.rows import data_path, expected_output, read_rows

@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from cheats import wrong_answers
 from harness import Client, LiveServer, Row, says
-from wrong_answers import wrong_answers
 
 import constraints
 from gymkit.forms import FORMS

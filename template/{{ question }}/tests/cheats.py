@@ -1,35 +1,63 @@
-"""Wrong answers to a row, made by rule from the right one."""
+"""Cheats of this environment: each tries to be paid without an answer, and must earn nothing (`uv run gymkit audit`).
+
+A cheat is a generator like `play(row)` in policy.py. It is given the whole row, the answer included. Those here say
+wrong answers that are made by rule from the right one: `wrong_answers()` has all of a row's.
+"""
 
 import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
+from zlib import crc32
 
 import constraints
 from gymkit.answers import number
 from gymkit.rows import expected_output
+from policy import answer
 
 Row = dict[str, Any]
 
 
-def wrong_answers(row: Row, right: str) -> Iterator[tuple[str, str]]:
+def wrong_answers(row: Row, right: str) -> list[tuple[str, str]]:
     """Names and texts of answers that have to earn nothing.
 
     Args:
         row: Of any kind.
         right: The text of the right answer.
     """
+    return list(KINDS[row["kind"]](row, expected_output(row), right))
+
+
+def says_a_wrong_answer(row: Row) -> Iterator[str]:
+    """says another option, a number off by one, a text that breaks one constraint"""
+    yield wrong_answers(row, answer(row))[0][1]
+
+
+def says_a_wrong_answer_of_another_sort(row: Row) -> Iterator[str]:
+    """says all options, an equal expression that is not evaluated, several short answers"""
+    found = wrong_answers(row, answer(row))
+    yield found[1 + crc32(row["task_id"].encode()) % (len(found) - 1)][1]
+
+
+def says_the_right_answer_in_prose_alone(row: Row) -> Iterator[str]:
+    """has the right answer in the middle of a long text, and states none"""
     truth = expected_output(row)
-    yield from {"choice": of_choice, "math": of_mathematics, "constraints": of_constraints, "words": of_words}[
-        row["kind"]
-    ](row, truth, right)
+    if row["kind"] != "constraints":
+        best = truth[0] if isinstance(truth, list) else truth
+        yield f"One could think of several.\nAmong them is {best}.\nI leave it open."
+
+
+def says_a_wrong_answer_and_then_the_right_one(row: Row) -> Iterator[str]:
+    """states a wrong answer, and then the right one"""
+    if row["kind"] != "constraints":
+        yield f"{box('something else')}\nNo: {answer(row)}"
 
 
 def box(answer: str) -> str:
     return rf"The answer is \boxed{{{answer}}}."
 
 
-def of_choice(row: Row, truth: str, right: str) -> Iterator[tuple[str, str]]:
+def _of_choice(row: Row, truth: str, right: str) -> Iterator[tuple[str, str]]:
     options: list[str] = row["options"]
     letters = [chr(65 + place) for place in range(len(options))]
     for letter, option in zip(letters, options, strict=True):
@@ -42,7 +70,7 @@ def of_choice(row: Row, truth: str, right: str) -> Iterator[tuple[str, str]]:
     yield "the right one, and then another", right + box(letters[truth == "A"])
 
 
-def of_mathematics(row: Row, truth: str, right: str) -> Iterator[tuple[str, str]]:
+def _of_mathematics(row: Row, truth: str, right: str) -> Iterator[tuple[str, str]]:
     yield "off by one", box(off_by_one(truth))
     yield "a wrong box, and then the right one", box(off_by_one(truth)) + right
     yield "not evaluated", box(not_evaluated(row["form"], truth))
@@ -74,17 +102,20 @@ def not_evaluated(form: str, text: str) -> str:
     return f"{Fraction(text.replace(',', '')) - 1} + 1"
 
 
-def of_words(row: Row, truth: list[str], right: str) -> Iterator[tuple[str, str]]:
+def _of_words(row: Row, truth: list[str], right: str) -> Iterator[tuple[str, str]]:
     yield "several", right + box("something else")
     yield "a list", "\n".join(f"Answer: {one}" for one in (*truth, "an elephant"))
     yield "in prose alone", f"One could say\nthat it is {truth[0]}."
 
 
-def of_constraints(row: Row, truth: list[Row], right: str) -> Iterator[tuple[str, str]]:
+def _of_constraints(row: Row, truth: list[Row], right: str) -> Iterator[tuple[str, str]]:
     for each in constraints.read(truth):
         yield each.kind, BREAKERS[each.kind](right, each)
     yield "nothing", "   "
     yield "without a word", "... !"
+
+
+KINDS = {"choice": _of_choice, "math": _of_mathematics, "constraints": _of_constraints, "words": _of_words}
 
 
 def longer(text: str, words: str) -> str:
