@@ -146,7 +146,7 @@ def full_server(server: Contender, effort: Effort) -> FullServer:
     if has_mimalloc(server):
         found.memory["mimalloc"] = open_sessions_memory(server, count, PYTHONMALLOC="mimalloc")
     refusal = Call("/seed_session", json.dumps(server.seed), "full", 503, "retry-after")
-    with server.serve(max_sessions=count) as running:
+    with server.serve(max_sessions=count, wait_seconds=0) as running:
         cookies = open_sessions(running.url, [server.seed], count)
         for pause in [PAUSE, 0] * effort.other_rounds:
             inside = (running.url, ECHO, cookies, 64, effort.seconds, pause)

@@ -15,13 +15,13 @@ import argparse
 import json
 import os
 import sys
-import threading
 import time
+import traceback
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from gymkit.cli import load_player
@@ -29,13 +29,14 @@ from gymkit.client import RolloutError, running_environment, tools_of
 from gymkit.episodes import play_episode, with_tools
 from gymkit.errors import CommandError
 from gymkit.items import Item
-from gymkit.models import Model
 from gymkit.players import Policy
 from gymkit.project import ROOT
 from gymkit.proxies import never_for_loopback
 from gymkit.recording import save_pictures, write_page
-from gymkit.rows import data_path, read_rows
-from gymkit.terminal import console
+from gymkit.redaction import redacted
+from gymkit.replies import clean
+from gymkit.rows import Row, data_path, read_rows
+from gymkit.terminal import console, shown
 
 
 class Summary:
@@ -65,7 +66,26 @@ class Summary:
             console.print(f"  reward {reward:g}: {count}")
         for what, counts in (("masked", self.masked), ("failed", self.failed)):
             for reason, count in counts.most_common():
-                console.print(f"  [red]{what}[/red] ({escape(reason)}): {count}")
+                console.print(f"  [red]{what}[/red] ({shown(reason)}): {count}", soft_wrap=True)
+
+
+def outcome(episode: "Future[Item]") -> tuple[Item | None, Exception | None]:
+    """What an episode has left: its result, or as far as it was played and why no further."""
+    try:
+        return episode.result(), None
+    except RolloutError as error:
+        return error.played, error
+    except Exception as error:  # of the environment's own player, on this row
+        return None, error
+
+
+def described(failure: Exception) -> str:
+    """An episode's failure in one line; for a mistake in the code with the place where it is."""
+    if isinstance(failure, RolloutError):
+        return str(failure).splitlines()[0]
+    frames = traceback.extract_tb(failure.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return " ".join(f"{type(failure).__name__}: {failure}{place}".split())
 
 
 # ------------------------------------------------------------------------------------------------------------ main
@@ -92,15 +112,23 @@ def arguments() -> argparse.Namespace:
     return parsed
 
 
+def load_policies(options: argparse.Namespace) -> Callable[[Row], Policy]:
+    """Who plays a row: the model that is named, else the environment's own player."""
+    player = load_player()
+    if not options.model:
+        return player.policy
+    from gymkit.models import Endpoint, Model  # OpenAI's client takes a second to import.
+
+    api_key = os.environ.get("OPENAI_API_KEY") or "none"
+    endpoint = Endpoint(options.base_url, options.model, api_key, options.chat)
+    return lambda row: Model(endpoint, row["responses_create_params"])
+
+
 def main() -> int:
     options = arguments()
     never_for_loopback()
     rows = read_rows(options.data)
-    player = load_player()
-    use_chat = threading.Event()
-    if options.chat:
-        use_chat.set()
-    api_key = os.environ.get("OPENAI_API_KEY", "none")
+    policy_of = load_policies(options)
     summary = Summary()
     single = options.episodes == 1
     started = time.monotonic()
@@ -111,10 +139,7 @@ def main() -> int:
 
         def episode(number: int) -> Item:
             row = with_tools(rows[(options.row + number) % len(rows)], tools)
-            policy: Policy = player.policy(row)
-            if options.model:
-                policy = Model(options.base_url, options.model, api_key, row["responses_create_params"], use_chat)
-            return play_episode(url, row, policy, options.max_turns, show=single)
+            return play_episode(url, row, policy_of(row), options.max_turns, show=single)
 
         columns = (TextColumn("episodes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with (
@@ -126,15 +151,16 @@ def main() -> int:
             futures = [pool.submit(episode, number) for number in range(options.episodes)]
             try:
                 for future in as_completed(futures):
-                    try:
-                        result = future.result()
-                    except RolloutError as error:
+                    result, failure = outcome(future)
+                    if result is not None:
+                        output.write(redacted(json.dumps(clean(result), ensure_ascii=False)) + "\n")
+                        output.flush()
+                    if failure is not None:
                         if single:
-                            raise
-                        summary.failed[str(error).splitlines()[0]] += 1
-                    else:
+                            raise failure
+                        summary.failed[described(failure)] += 1
+                    elif result is not None:
                         summary.add(result)
-                        output.write(json.dumps(result, ensure_ascii=False) + "\n")
                         pictures = save_pictures(result, ROOT / "results" / "pictures")
                         if options.record:
                             write_page(result, options.record)
@@ -156,7 +182,7 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except CommandError as error:
-        console.print(f"[red]{escape(str(error))}[/red]", soft_wrap=True)
+        console.print(f"[red]{shown(str(error))}[/red]", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -34,7 +34,17 @@ for variable in ("no_proxy", "NO_PROXY"):
 # ------------------------------------------------------------------------------------------------- which, and when
 
 LONGEST_FIRST = (
-    *("nemo_gym", "attacks", "computer_use", "sandbox", "user_environments", "container", "environment", "readme"),
+    *(
+        "nemo_gym",
+        "attacks",
+        "computer_use",
+        "sandbox",
+        "question",
+        "user_environments",
+        "container",
+        "environment",
+        "readme",
+    ),
     *("page", "update", "adopting", "deploy", "hook"),
 )
 """The files of tests in the order in which they are handed to the workers, so that all end at about the same time.
@@ -149,9 +159,11 @@ def environments(template: Template, attach: Attach, tmp_path_factory: pytest.Te
 
 @pytest.fixture(scope="session", params=LINES)
 def environment(request: pytest.FixtureRequest, environments: Environments) -> Environment:
-    """The environment of the parameter: a NeMo Gym line for a game, `sandbox 0.7` for another archetype."""
-    archetype, _, line = request.param.rpartition(" ")
-    return environments(archetype or "game", line)
+    """The environment of the parameter: a NeMo Gym line for a game, `sandbox 0.7` for another archetype, and answers in
+    between, as in `question use_judge=true 0.7`."""
+    *kind, line = request.param.split()
+    archetype, *answers = kind or ["game"]
+    return environments(archetype, line, *answers)
 
 
 # --------------------------------------------------------------------------------------------- around an environment

@@ -26,7 +26,7 @@ def policy_overrides(url: str) -> list[str]:
 
 
 @contextmanager
-def standin(script: Path, environment: Environment, log: Path) -> Iterator[str]:
+def standin(script: Path, environment: Environment, log: Path, *arguments: str) -> Iterator[str]:
     """Serve a stand-in model of standins/; its base URL. It writes all requests that it gets into the log."""
     port = free_port()
 
@@ -37,7 +37,7 @@ def standin(script: Path, environment: Environment, log: Path) -> Iterator[str]:
             return False
         return True
 
-    command = [environment.python, script, str(port), environment.path, log]
+    command = [environment.python, script, str(port), environment.path, log, *arguments]
     said = log.with_suffix(".said")
     with started(command, environment.path, os.environ, said, listens):
         yield f"http://127.0.0.1:{port}/v1"

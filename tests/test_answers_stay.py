@@ -19,6 +19,7 @@ MARKER = {
     "game": ("{marker!r}", lambda: "".join(secrets.choice(string.ascii_lowercase) for _ in range(5))),
     "sandbox": ("{marker!r}", lambda: f"marker{secrets.token_hex(8)}"),
     "computer_use": ("{{'note': {marker!r}}}", lambda: f"marker{secrets.token_hex(8)}"),
+    "question": ("[{marker!r}]", lambda: f"marker{secrets.token_hex(8)}"),
 }
 """An answer as it stands in tasks.py, and a random one that the archetype's sample takes."""
 
@@ -31,11 +32,12 @@ def tasks():
     splits = unmarked()
     for split, found in splits.items():
         if split != "demo":
-            found[0]["expected_output"] = {answer}
+            found[-1]["expected_output"] = {answer}
     return splits
 """
 CONTEXT = "FROM scratch\nCOPY . /\n"
 KNOWN = {"game": ("zebra", "yacht", "quilt"), "sandbox": ("analysis-train-total",), "computer_use": ("office-train-",)}
+KNOWN |= {"question": ("photosynthesis", "choice-train-00")}
 """What stands in the sample's own tasks, and nowhere else."""
 
 
@@ -63,10 +65,14 @@ def marked(
 
 def uploaded(environment: Environment) -> list[Path]:
     """The files that `gymkit deploy` would upload."""
-    said = environment.run_ok(*DEPLOY, "--dry-run")
-    names = re.findall(r"^ +[\d,]+  (\S+)$", said, re.MULTILINE)
+    names = names_in(environment.run_ok(*DEPLOY, "--dry-run"))
     assert "server.py" in names
     return [environment.path / name for name in names]
+
+
+def names_in(said: str) -> set[str]:
+    """The files that a dry run has said would go to the Space."""
+    return set(re.findall(r"^ +[\d,]+  (\S+)$", said, re.MULTILINE))
 
 
 def in_the_context(environment: Environment, folder: Path) -> list[Path]:

@@ -118,6 +118,25 @@ def test_the_model_sees_the_screen_after_each_action(
 
 
 @pytest.mark.full
+@pytest.mark.xdist_group("ray")
+@pytest.mark.parametrize("environment", [f"computer_use {line}" for line in LINES if line == "0.7"], indirect=True)
+def test_more_rows_than_desktops_are_all_played(
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str]
+) -> None:
+    """51 rows, seeded at once, and 32 desktops at most: the others wait."""
+    output = environment.path / "results" / "all.jsonl"
+    environment.run_ok(
+        *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
+        *("--output", f"results/{output.name}", "--model-type", "openai_model", "--model", "standin"),
+        *("--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head_server()),
+        env=environment.activated(),
+        timeout=1800,
+    )
+    check_rollouts(environment, output, "validation")
+    assert len(output.read_text().splitlines()) == 51
+
+
+@pytest.mark.full
 @pytest.mark.parametrize("environment", [f"computer_use {line}" for line in LINES if line == "0.7"], indirect=True)
 def test_the_catalog_takes_it(environment: Environment) -> None:
     for command, says in (("validate", "✓"), ("test", "8 cases passed"), ("publish", "Publication checks passed")):

@@ -79,19 +79,20 @@ def test_create_wait_and_check_then_update(environment: Environment, hub: Hub, d
 def test_a_dry_run_shows_the_files_and_needs_no_token(hub: Hub, deploy: Deploy) -> None:
     done = deploy("--dry-run", HF_TOKEN="")
     assert done.returncode == 0, done.stdout + done.stderr
-    shown = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("  ")]
+    shown = [line.split()[-1] for line in done.stdout.splitlines() if line.startswith("   ")]
     assert "data/demo.jsonl" in shown and "data/train.jsonl" not in shown and "tests/test_wordle.py" not in shown
     assert "data/train.jsonl" in deploy("--dry-run", "--with-answers").stdout
     assert hub.requests == []
 
 
 def test_answers_in_another_file_are_refused(environment: Environment, hub: Hub, deploy: Deploy) -> None:
-    copy = environment.path / "more" / "rows.jsonl"
+    copy = environment.path / "more" / "rows.json"
     copy.parent.mkdir()
-    copy.write_bytes((environment.path / "data" / "validation.jsonl").read_bytes())
+    rows = (environment.path / "data" / "validation.jsonl").read_text().splitlines()
+    copy.write_text(f"[{','.join(rows)}]")
     try:
         for options in ([], ["--dry-run"]):
-            assert "more/rows.jsonl tells answers" in said(deploy(*options))
+            assert "more/rows.json tells answers" in said(deploy(*options))
     finally:
         copy.unlink()
         copy.parent.rmdir()

@@ -102,6 +102,28 @@ def test_several_servers_share_the_rows(
             left.unlink(missing_ok=True)
 
 
+# At a lower level, test_strangers.py of every environment tests it.
+@only_in_full
+def test_a_split_larger_than_the_server_ends_with_all_rows(
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
+) -> None:
+    """NeMo Gym seeds all rows at once, and gives up the whole collection where one seed is refused."""
+    head = head_server()
+    configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
+    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *venv_of_servers, *head]
+    start.append("+my_env_resources_server.resources_servers.my_env.max_sessions=5")
+    output = environment.path / "results" / "larger.jsonl"
+    with servers(environment, tmp_path / "servers.log", *start) as log:
+        environment.run_ok(
+            *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
+            *("+input_jsonl_fpath=data/validation.jsonl", f"+output_jsonl_fpath=results/{output.name}", *head),
+            env=environment.activated(),
+            timeout=300,
+        )
+    check_rollouts(environment, output, "validation")
+    assert '"POST /seed_session HTTP/1.1" 503' not in log.read_text(errors="replace")
+
+
 # In CI, a user's environment is evaluated so: test_user_environments.py.
 @only_in_full
 @only_on_0_7

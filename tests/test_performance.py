@@ -54,7 +54,7 @@ def test_a_blocking_tool_holds_up_nobody(servers: dict[str, Contender], game: Se
 def test_a_full_server_refuses_at_once_and_goes_on(servers: dict[str, Contender]) -> None:
     seed = servers[GAME].seed
     refusal = Call("/seed_session", json.dumps(seed), "full", 503, "retry-after")
-    with servers[GAME].serve(max_sessions=2_000) as running:
+    with servers[GAME].serve(max_sessions=2_000, wait_seconds=0) as running:
         cookies = open_sessions(running.url, [seed], 2_000)
         with pytest.raises(LoadFailed, match="503"):
             open_sessions(running.url, [seed], 1)

@@ -33,7 +33,8 @@ ASKED = [name for name, q in QUESTIONS.items() if not name.startswith("_") and q
 
 NASTY = """It's "quoted" \\ back: # slash, {{ braces }} {% raw %} <tag> & ümlaut – 100 % 🎯"""
 THE_WORST = {"env_name": "wordle", "description": NASTY, "user_name": NASTY[:80]}
-AT_E2B = {"use_e2b": True}  # For a game it is not asked, and changes nothing.
+AT_E2B = {"use_e2b": True}  # Where it is not asked, it changes nothing,
+WITH_JUDGE = {"use_judge": True}  # nor does this.
 ANSWERS = [
     {},
     {"env_name": "a"},
@@ -42,6 +43,7 @@ ANSWERS = [
     THE_WORST,
     {"description": "- yes: no", "user_name": "null"},
     AT_E2B,
+    WITH_JUDGE,
 ]
 
 
@@ -64,7 +66,7 @@ RENDERED = [
     for archetype in ARCHETYPES
     for number, answers in enumerate(ANSWERS)
     # Of names and numbers an archetype makes nothing of its own.
-    if FULL or archetype == "game" or answers in ({}, THE_WORST, AT_E2B)
+    if FULL or archetype == "game" or answers in ({}, THE_WORST, WITH_JUDGE if archetype == "question" else AT_E2B)
 ]
 
 
@@ -155,14 +157,14 @@ def test_answers_arrive_as_they_were_given(rendered: tuple[Path, dict[str, Any]]
 
 
 def test_data_files_hold_one_object_a_line(rendered: tuple[Path, dict[str, Any]]) -> None:
-    folder, _ = rendered
+    folder, answers = rendered
     rows = {path.stem: path.read_text(encoding="utf-8").splitlines() for path in (folder / "data").glob("*.jsonl")}
     assert len(rows["example"]) >= 5
     assert len(rows["demo"]) == 1
     assert len(rows["validation"]) + len(rows["example"]) >= 50
     for line in [line for lines in rows.values() for line in lines]:
         row = json.loads(line)
-        assert row["responses_create_params"]["tools"]
+        assert row["responses_create_params"].get("tools") or answers["archetype"] == "question"
         assert list(row["ground_truth"][0]) == ["expected_output"]
 
 
@@ -409,7 +411,7 @@ def test_the_users_files_are_those_that_an_update_leaves_alone(
 ) -> None:
     """Every pattern of `_exclude` that an update obeys names files that exist."""
     folder = render(template, tmp_path / "my_env", archetype=archetype)
-    answers = {"_copier_operation": "update", "domain_module": module, archetype: "."}
+    answers = {"_copier_operation": "update", "domain_module": module, archetype: ".", "judge": ""}
     patterns = {jinja2.Template(pattern).render(answers) for pattern in QUESTIONS["_exclude"] if "update" in pattern}
     patterns.discard("")
     assert len(patterns) >= 4

@@ -9,6 +9,7 @@ from generated import ARCHETYPES, LINES, USES_E2B, run
 pytestmark = pytest.mark.needs("Node.js")
 
 KINDS = [(archetype, ()) for archetype in ARCHETYPES] + [(archetype, ("use_e2b=true",)) for archetype in USES_E2B]
+KINDS += [("question", ("use_judge=true",))]
 
 
 @pytest.mark.parametrize(("archetype", "answers"), KINDS, ids=[" ".join((kind, *more)) for kind, more in KINDS])

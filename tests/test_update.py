@@ -24,7 +24,8 @@ Done = subprocess.CompletedProcess[str]
 
 def users_own(domain: str) -> list[str]:
     """The files that an update leaves alone, those of data/ aside."""
-    return [f"{domain}.py", "tasks.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl"]
+    more = ["constraints.py", "tests/test_cheats.py", "tests/wrong_answers.py"] if domain == "questions" else []
+    return [f"{domain}.py", "tasks.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl", *more]
 
 
 MIDDLEWARE = "gymkit/middleware.py"
@@ -236,7 +237,7 @@ def test_a_users_work_survives_two_releases(
     tests = project.read("tests/test_wordle.py").replace("6 tries", "7 tries").replace("of 6", "of 7")
     project.file("tests/test_puzzle.py").write_text(tests.replace("import wordle", "import puzzle as wordle"))
     project.edit("tests/test_puzzle.py", "from wordle import", "from puzzle import")
-    for name in ("wordle.py", "tests/test_wordle.py"):
+    for name in ("wordle.py", "tests/test_wordle.py", "tests/cheats.py"):
         project.file(name).unlink()
     for name in ("server.py", "tasks.py", "policy.py"):
         project.edit(name, "from wordle import", "from puzzle import")
@@ -268,7 +269,7 @@ def test_a_users_work_survives_two_releases(
     own = ["puzzle.py", "tasks.py", "policy.py", "tests/test_puzzle.py", "tests/verifier_cases.jsonl"]
     for name in [*own, *(name for name in mine if name.startswith("data/"))]:
         assert after[name] == mine[name], name
-    assert not {"wordle.py", "tests/test_wordle.py"} & set(after)
+    assert not {"wordle.py", "tests/test_wordle.py", "tests/cheats.py"} & set(after)
     server = project.read("server.py")
     for text in (
         "guess_word",

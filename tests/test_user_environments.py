@@ -25,7 +25,7 @@ from gym_servers import head_server, policy_overrides, servers
 from processes import answers, started
 
 FOLDERS = Path(__file__).with_name("user_environments")
-USERS_FILES = ("wordle.py", "tests/test_wordle.py")
+USERS_FILES = ("wordle.py", "tests/test_wordle.py", "tests/cheats.py")
 REWARDS = {"quiz": "1", "bank": "7", "vault": "1"}
 
 UserEnvironments = Callable[[str, str], Environment]
@@ -87,6 +87,17 @@ def test_its_player_plays_and_its_commands_work(
         said = environment.run_ok(*CHECK, url)
     assert re.search(r"1[12] passed, 0 failed", said), said
     assert f"{REWARDS[name]} in " in said
+
+
+@on_each
+def test_it_is_audited_without_a_word_of_configuration(
+    user_environments: UserEnvironments, name: str, line: str
+) -> None:
+    environment = user_environments(name, line)
+    said = environment.run_ok("uv", "run", "gymkit", "audit", env={"COLUMNS": "200"})
+    rows = sum(len(path.read_text().splitlines()) for path in (environment.path / "data").glob("*.jsonl"))
+    assert re.search(rf"pass\s+player\s.*\s{rows}\s+{REWARDS[name]}\s", said), said
+    assert " passed, 0 failed" in said
 
 
 # ------------------------------------------------------------------------------------- text alone, through NeMo Gym

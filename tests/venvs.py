@@ -40,8 +40,8 @@ from {module} import {function}
 sys.exit({function}())
 """
 
-KINDS = [*ARCHETYPES, *(f"{archetype} at E2B" for archetype in USES_E2B)]
-"""Every archetype, and those that can be at E2B there too."""
+KINDS = [*ARCHETYPES, *(f"{archetype} at E2B" for archetype in USES_E2B), "question with a judge"]
+"""Every archetype, and those that can be at E2B, or have a judge, so too."""
 
 Project = dict[str, Any]
 """A pyproject.toml."""
@@ -83,8 +83,9 @@ def rendered_kinds(scratch: Path) -> dict[str, Path]:
     with locked(scratch / "kinds.lock"):
         for kind, folder in folders.items():
             if not folder.exists():
-                archetype, _, e2b = kind.partition(" ")
-                render(archetype, folder, use_e2b="true" if e2b else "false")
+                archetype, _, more = kind.partition(" ")
+                answers = {"at E2B": {"use_e2b": "true"}, "with a judge": {"use_judge": "true"}}
+                render(archetype, folder, **answers.get(more, {}))
     return folders
 
 

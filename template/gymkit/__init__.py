@@ -7,9 +7,12 @@ The commands
 Programs, which are handed what they need of the environment
 - `serve`       `python server.py`: the server alone, without Ray or a head server
 - `data`        writes the task rows
+- `records`     the records of a data set that rows are made of
 - `cases`       writes the cases by which NeMo Gym tries the grader
 - `check`       checks a live server
+- `audit`       tries to earn rewards without solving tasks
 - `deploy`      puts the environment on a Hugging Face Space
+- `upload`      which files go there, and which stay at home
 - `describe`    carries the description to where it has to stand as well
 - `conflicts`   names the conflict markers of an update
 - `fixture`     the server in one process, and NeMo Gym's fixture of the cases
@@ -17,11 +20,20 @@ Programs, which are handed what they need of the environment
 The server
 - `server`      its endpoints: seed, tools, verify, close
 - `middleware`  cookie, API key, size limit, and what happens to an error (plain ASGI)
+- `openapi`     what /openapi.json says of them
 - `page`        the page at `/`, on which a person can play
 - `config`      its settings
+- `intake`      large bodies, as they arrive
+- `large_bodies`  what is in them, read so that nobody waits for it
+- `connections` how many connections there may be, and for how long
 - `sessions`    one episode per cookie: made from its row, one call at a time, always ended
+- `places`      how many sessions there may be, and the line of those who wait for a place
+- `row_keys`    what tells a session's row from others
+- `shares`      who holds how much of what there is
 - `tools`       the route of a tool: arguments in, text out, with a time limit
+- `signatures`  a tool's function: which parameters make up its arguments
 - `schemas`     the tools' schemas, made from the routes
+- `judge`       asks a judge model where no rule decides (where an archetype has one)
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
 - `cluster`     work on a Ray cluster
 
@@ -35,9 +47,15 @@ A client
 What all of them use
 - `grading`     the verdict
 - `answers`     the final answer in a model's response
+- `symbolic`    whether two mathematical expressions are equal, in processes that can be killed (`symbolic_worker`)
+- `forms`       a mathematical answer: its value, and the form that is asked for
 - `rows`        data rows
 - `project`     the environment's names and paths
-- `items`, `pictures`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `proxies`, `errors`
+- `redaction`   keys, kept out of what is shown, logged, recorded or answered
+- `responses`   a model's response, read from a request for a verdict
+- `replies`     what a model has answered, read whatever form it comes in
+- `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `proxies`,
+  `errors`
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.
 """

@@ -1,9 +1,12 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The bodies of requests and responses: strict JSON in, JSON out that any client can read."""
+"""The bodies of requests and responses: strict JSON in, JSON out that any client can read. Large ones: `large_bodies`."""
 
 import json
 import math
 from typing import Any
+
+MOST_NESTED = 100
+"""So deep a body may be nested."""
 
 
 class BadBody(ValueError):
@@ -14,17 +17,44 @@ def read_object(raw: bytes) -> dict[str, Any]:
     """A request's body as a JSON object; an empty body is an empty object.
 
     Raises:
-        BadBody: it is no JSON object, or holds a number that could not be sent back.
+        BadBody: it is no JSON object, is nested too deeply, or holds a number that could not be sent back.
     """
     if not raw.strip():
         return {}
+    return checked(decoded(raw))
+
+
+def decoded(raw: bytes) -> Any:
+    """What a body says.
+
+    Raises:
+        BadBody: it is no JSON, or holds a number that could not be sent back.
+    """
     try:
-        body = _DECODER.decode(raw.decode("utf-8-sig"))
+        return _DECODER.decode(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         raise BadBody("The body is no JSON.") from None
+
+
+def checked(body: Any) -> dict[str, Any]:
+    """The same, an object that is not nested too deeply.
+
+    Raises:
+        BadBody: it is not.
+    """
     if not isinstance(body, dict):
         raise BadBody("The body is no JSON object.")
-    return body
+    level: list[Any] = [body]
+    for _ in range(MOST_NESTED):
+        level = [
+            part
+            for nested in level
+            for part in (nested.values() if isinstance(nested, dict) else nested)
+            if isinstance(part, dict | list)
+        ]
+        if not level:
+            return body
+    raise BadBody(f"The body is nested deeper than {MOST_NESTED} levels.")
 
 
 def json_body(value: Any) -> bytes:

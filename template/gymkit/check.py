@@ -14,7 +14,6 @@ from http.cookies import SimpleCookie
 from pathlib import Path
 
 import requests
-from rich.markup import escape
 from rich.table import Table
 
 from gymkit import project
@@ -23,7 +22,7 @@ from gymkit.episodes import play_episode, play_on, verify_request, with_tools
 from gymkit.items import Item
 from gymkit.players import Player, Policy, Silent
 from gymkit.rows import Row, data_path, read_rows
-from gymkit.terminal import console
+from gymkit.terminal import console, shown
 
 MAX_TURNS = 200
 
@@ -224,7 +223,9 @@ class Check:
 
     def _play_on(self, environment: EnvironmentClient) -> list[Item]:
         """Let policy.py play on a session that is open; the transcript."""
-        return play_on(environment, self.row, self.player.policy(self.row), MAX_TURNS)
+        items: list[Item] = []
+        play_on(environment, self.row, self.player.policy(self.row), MAX_TURNS, items)
+        return items
 
     def _request(self, items: list[Item]) -> Item:
         return verify_request(self.row, items, "gymkit check")
@@ -279,10 +280,10 @@ def run_checks(url: str, data: Path, player: Player, wait_seconds: float) -> int
             except requests.RequestException as error:
                 remark, mark, outcome = f"no answer: {error}", "[red]FAIL[/red]", "failed"
             counts[outcome] += 1
-            table.add_row(mark, escape(name), escape(remark))
+            table.add_row(mark, shown(name), shown(remark))
     console.print(table)
-    shown = [f"{count} {outcome}" for outcome, count in counts.items() if count or outcome != "does not apply"]
-    console.print(f"[bold]{', '.join(shown)}[/bold]")
+    outcomes = [f"{count} {outcome}" for outcome, count in counts.items() if count or outcome != "does not apply"]
+    console.print(f"[bold]{', '.join(outcomes)}[/bold]")
     return counts["failed"]
 
 

@@ -8,6 +8,7 @@ they define to the commands.
 import argparse
 import importlib
 import importlib.util
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -16,14 +17,17 @@ from typing import Any
 
 from gymkit.errors import CommandError
 from gymkit.players import Player
-from gymkit.project import ROOT, ProjectError, reward_range
+from gymkit.project import ROOT, ProjectError, one_line, reward_range
 from gymkit.proxies import never_for_loopback
+from gymkit.redaction import redacted
+from gymkit.terminal import printable
 
 COMMANDS = {
     "data": "write the task rows in data/ from tasks.py and the tools",
     "cases": "write the cases by which NeMo Gym tries the grader, from rows and policy.py",
     "describe": "carry description and domain from the config to the manifest and README.md",
     "check": "check a live server, here or on a Hugging Face Space",
+    "audit": "try to earn rewards without solving tasks, on a server that it starts",
     "deploy": "put the environment on a Hugging Face Space",
     "conflicts": "name the conflict markers that an update has left",
 }
@@ -75,7 +79,7 @@ def load_tasks() -> dict[str, list[dict[str, Any]]]:
     try:
         splits = tasks()
     except Exception as error:
-        raise ProjectError(f"tasks.py: tasks() fails: {_one_line(error)}. Mend it, and try again.") from error
+        raise ProjectError(f"tasks.py: tasks() fails: {one_line(error)}. Mend it, and try again.") from error
     if not isinstance(splits, dict) or not all(isinstance(tasks, list) for tasks in splits.values()):
         raise ProjectError("tasks.py: tasks() must return a dict with a list of tasks for each split.")
     if not splits.get("demo"):
@@ -83,6 +87,11 @@ def load_tasks() -> dict[str, list[dict[str, Any]]]:
             "tasks.py: tasks() must have a split `demo` with one public task, which is played by default."
         )
     return splits
+
+
+def load_importer() -> Callable[[dict[str, Any]], dict[str, Any]] | None:
+    """What makes a task of a data set's record: `imported(fields)` of tasks.py, where it is defined."""
+    return getattr(_load("tasks.py"), "imported", None)
 
 
 def load_player() -> Player:
@@ -98,6 +107,22 @@ def load_player() -> Player:
         return reward_range()[1]
 
     return Player(play, getattr(module, "expected_reward", most))
+
+
+def load_cheats() -> dict[str, Callable[..., Any]]:
+    """The functions that tests/cheats.py defines, by name; none where there is no such file.
+
+    Raises:
+        ProjectError: it fails to import.
+    """
+    if not (ROOT / "tests" / "cheats.py").is_file():
+        return {}
+    module = _load("tests/cheats.py")
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isgeneratorfunction(value) and value.__module__ == module.__name__ and not name.startswith("_")
+    }
 
 
 def _function(module: ModuleType, name: str, wanted: str) -> Callable[..., Any]:
@@ -124,27 +149,12 @@ def _load(name: str) -> ModuleType:
     except FileNotFoundError as error:
         del sys.modules[module_name]
         if error.filename != str(path):
-            raise ProjectError(f"{name} cannot be imported: {_one_line(error)}. Mend it, and try again.") from error
+            raise ProjectError(f"{name} cannot be imported: {one_line(error)}. Mend it, and try again.") from error
         raise ProjectError(f"{name} is missing in {ROOT}: `git checkout {name}` brings it back.") from None
     except Exception as error:
         del sys.modules[module_name]
-        raise ProjectError(f"{name} cannot be imported: {_one_line(error)}. Mend it, and try again.") from error
+        raise ProjectError(f"{name} cannot be imported: {one_line(error)}. Mend it, and try again.") from error
     return module
-
-
-def _one_line(error: Exception) -> str:
-    """An error with the innermost place in the environment's own files."""
-    place = ""
-    trace = error.__traceback__
-    while trace is not None:
-        path = Path(trace.tb_frame.f_code.co_filename)
-        if path.is_relative_to(ROOT) and ".venv" not in path.parts and "gymkit" not in path.relative_to(ROOT).parts:
-            place = f" ({path.relative_to(ROOT)}, line {trace.tb_lineno})"
-        trace = trace.tb_next
-    if isinstance(error, SyntaxError) and error.filename:
-        place = f" ({Path(error.filename).name}, line {error.lineno})"
-    text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}{place}"
 
 
 # ------------------------------------------------------------------------------------------------------- the commands
@@ -154,11 +164,13 @@ def run(command: str, options: argparse.Namespace) -> int:
     """Run a command with what it needs of the environment; its exit status."""
     module: Any = importlib.import_module(f"gymkit.{command}")
     if command == "data":
-        return module.run(options, load_server_class(), load_tasks())
+        return module.run(options, load_server_class(), load_tasks(), load_importer())
     if command == "cases":
         return module.run(options, load_server_class(), load_player())
     if command == "check":
         return module.run(options, load_player())
+    if command == "audit":
+        return module.run(options, load_player, load_cheats)
     if command == "deploy":
         return module.run(options, load_server_class(), load_player())
     return module.run(options)
@@ -191,6 +203,6 @@ def main() -> None:
     try:
         sys.exit(run(options.command, options))
     except CommandError as error:
-        sys.exit(f"gymkit {options.command}: {error}")
+        sys.exit(f"gymkit {options.command}: {printable(redacted(str(error)))}")
     except KeyboardInterrupt:
         sys.exit(130)

@@ -8,25 +8,36 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 import requests
 
 from gymkit.errors import CommandError
 from gymkit.items import Item
 from gymkit.project import ROOT, environment_name
+from gymkit.replies import LINE, error_text
 from gymkit.terminal import console
+from gymkit.waiting import LONGEST_WAIT, seconds_to_wait
 
 LOCAL_URL = "http://127.0.0.1:11000"
 TOOL_SECONDS = 300
 START_SECONDS = 120
 PATIENCE = 10
 """So often a request is made that the environment finds too many (429)."""
+RETRIES = 3
+"""So often a seed, or a request for a verdict, is made again."""
+
+
+NOT_THERE = frozenset({502, 503, 504})
+"""What a proxy answers in place of an environment that it does not reach; and 503 is a full one's own answer."""
 
 
 class RolloutError(CommandError):
     """The rollout cannot go on; the message is one line for the person who started it."""
+
+    played: Item | None = None
+    """What had been played: a request for the verdict, with a masked one in it."""
 
 
 class EnvironmentClient:
@@ -40,7 +51,11 @@ class EnvironmentClient:
             self.http.headers["Authorization"] = f"Bearer {key}"
 
     def post(self, path: str, body: Any) -> requests.Response:
-        """Post a JSON body, again where the environment finds it too early."""
+        """Post a JSON body, again where the environment finds it too early (429).
+
+        Raises:
+            RolloutError: there is no answer.
+        """
         for attempt in range(PATIENCE):
             try:
                 response = self.http.post(f"{self.url}{path}", json=body, timeout=TOOL_SECONDS)
@@ -48,20 +63,73 @@ class EnvironmentClient:
                 raise RolloutError(f"The environment at {self.url} closed the connection.") from None
             except requests.Timeout:
                 raise RolloutError(f"The environment at {self.url} did not answer within {TOOL_SECONDS} s.") from None
-            if response.status_code != 429 or attempt + 1 == PATIENCE:
+            except requests.RequestException as error:
+                raise RolloutError(f"{self.url}{path}: {error}") from None
+            wait = seconds_to_wait(response.headers, 1.0)
+            if response.status_code != 429 or attempt + 1 == PATIENCE or wait > LONGEST_WAIT:
                 return response
-            time.sleep(float(response.headers.get("Retry-After", 1)))
+            time.sleep(wait)
         raise AssertionError("PATIENCE is at least 1")
 
     def post_ok(self, path: str, body: Any) -> Item:
-        """Post what must succeed; the answer. A full environment is asked once more."""
+        """Post what must succeed; the answer. It is posted again where the environment is full, or cannot be reached.
+
+        Raises:
+            RolloutError: it does not succeed.
+        """
         response = self.post(path, body)
-        if response.status_code == 503:
-            time.sleep(float(response.headers.get("Retry-After", 5)))
+        for _ in range(RETRIES):
+            wait = seconds_to_wait(response.headers, 5.0)
+            if response.status_code not in NOT_THERE or wait > LONGEST_WAIT:
+                break
+            time.sleep(wait)
             response = self.post(path, body)
         if not response.ok:
-            raise RolloutError(f"{self.url}{path} answered {response.status_code}: {response.text[:500]}")
-        return response.json()
+            self._refused(response, path)
+        answer = self.json_in(response, path)
+        if not isinstance(answer, dict):
+            raise RolloutError(f"{self.url}{path} answered with what is no object: {error_text(response.text)}")
+        return answer
+
+    def call(self, name: str, arguments: Any) -> str:
+        """Call a tool; the answer's body, whatever its status: the model is to read it.
+
+        Raises:
+            RolloutError: it is no answer of the tool's, but a proxy's page for instance. The call is not made again: it
+                may have had its effect.
+        """
+        response = self.post(f"/{name}", arguments)
+        if response.status_code >= 500 or response.status_code == 429:
+            self._refused(response, f"/{name}")
+        self.json_in(response, f"/{name}")
+        return response.text
+
+    def close(self) -> None:
+        """End the session, as far as that can be had."""
+        with suppress(RolloutError):
+            self.post("/close_session", {})
+
+    def json_in(self, response: requests.Response, path: str) -> Any:
+        """The JSON in an answer.
+
+        Raises:
+            RolloutError: there is none.
+        """
+        try:
+            return response.json()
+        except (ValueError, RecursionError):
+            raise RolloutError(f"{self.url}{path} answered with what is no JSON: {error_text(response.text)}") from None
+
+    def _refused(self, response: requests.Response, path: str) -> NoReturn:
+        raise RolloutError(f"{self.url}{path} answered {response.status_code}: {_said(response)}")
+
+
+def _said(response: requests.Response) -> str:
+    """The text of an environment's error; or what the page of a proxy says."""
+    try:
+        return " ".join(str(response.json()["output"]).split())[:LINE]
+    except (ValueError, KeyError, TypeError):
+        return error_text(response.text)
 
 
 def tools_of(url: str, wait_seconds: float) -> list[Item]:
@@ -96,8 +164,8 @@ def tools_of(url: str, wait_seconds: float) -> list[Item]:
     if tools.status_code == 401:
         raise RolloutError(f"{url} wants its API key: set ENV_API_KEY.")
     if not tools.ok:
-        raise RolloutError(f"{url}/tools answered {tools.status_code}: {tools.text[:200]}")
-    return tools.json()
+        raise RolloutError(f"{url}/tools answered {tools.status_code}: {_said(tools)}")
+    return client.json_in(tools, "/tools")
 
 
 def environment_at(health: requests.Response) -> str | None:
@@ -125,6 +193,17 @@ def running_environment(url: str | None) -> Iterator[str]:
             return
     except requests.RequestException:
         pass
+    with started_environment() as started:
+        yield started
+
+
+@contextmanager
+def started_environment() -> Iterator[str]:
+    """The URL of an environment that is started for the occasion, on a free port of this machine.
+
+    Raises:
+        RolloutError: it did not start; the message has what it said last.
+    """
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

@@ -1,46 +1,146 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""`gymkit data`: write the task rows in data/ from tasks.py and the server's own tool schemas."""
+"""`gymkit data`: write the task rows in data/ from tasks.py and the server's own tool schemas.
+
+    gymkit data                                     data/<split>.jsonl, for every split of tasks.py
+    gymkit data --from FILE --map question=prompt,answer=target
+                                                    data/<FILE's name>.jsonl, from a data set (.jsonl, .csv, .parquet)
+    gymkit data --from FILE --map question=q,answer=key,options=A+B+C+D
+
+A record makes the task that `imported(fields)` in tasks.py returns; where there is no such function, a task with the
+question as prompt, the answer as expected output, and the other fields as they are. What makes no row is refused, and
+said why.
+"""
 
 import argparse
 import contextlib
 import json
 import secrets
 import sys
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from gymkit.fixture import make_server
 from gymkit.project import ROOT, ProjectError
+from gymkit.records import BadRecord, Record, fields_of, mapping, read_records
 from gymkit.rows import Row, data_path
 from gymkit.schemas import tool_schemas
+from gymkit.server import InvalidRow
 
 Task = Mapping[str, Any]
 Splits = Mapping[str, list[Task]]
+Importer = Callable[[Record], Task]
+
+SHOWN = 20
+"""So many refused records are named one by one."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 where a file is out of date")
+    parser.add_argument("--from", dest="source", type=Path, metavar="FILE", help="make rows of a data set")
+    parser.add_argument("--map", default="", metavar="FIELD=COLUMN,...", help="which columns make which fields")
+    parser.add_argument("--split", help="with --from: the rows go into data/SPLIT.jsonl (default: the file's name)")
 
 
-def run(options: argparse.Namespace, server_class: type, splits: Splits) -> int:
+def run(options: argparse.Namespace, server_class: type, splits: Splits, imported: Importer | None) -> int:
     """Write `data/<split>.jsonl` for every split, or say which are out of date; the exit status."""
-    tools = tools_of(server_class)
+    server = make_server(server_class)
+    tools = tool_schemas(server.setup_webserver())
+    if options.source:
+        return from_data_set(options, server, tools, splits, imported or as_it_is)
+    made = {
+        split: [row(task, tools, split, number) for number, task in enumerate(tasks)] for split, tasks in splits.items()
+    }
+    problems = [
+        f"data/{split}.jsonl, {item['task_id']}: {problem}"
+        for split, rows in made.items()
+        for item in rows
+        if (problem := problem_of(server, item))
+    ]
+    if problems:
+        print("\n".join([*problems, "Nothing was written: mend these tasks in tasks.py."]), file=sys.stderr)
+        return 1
     stale = 0
-    for split, tasks in splits.items():
+    for split, rows in made.items():
         path = data_path(split)
-        rows = [row(task, tools, split, number) for number, task in enumerate(tasks)]
         add_keys(rows, path)
-        text = "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in rows)
+        text = text_of(rows)
         same = path.is_file() and path.read_text(encoding="utf-8") == text
         if options.check and not same:
             stale += 1
             print(f"{path.relative_to(ROOT)} is out of date: run `uv run gymkit data`", file=sys.stderr)
         elif not options.check:
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(text, encoding="utf-8")
+            write(path, text)
             print(f"{path.relative_to(ROOT)}: {len(rows)} rows{' (unchanged)' if same else ''}")
     return 1 if stale else 0
+
+
+def text_of(rows: list[Row]) -> str:
+    """Rows as they stand in a file."""
+    return "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in rows)
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def problem_of(server: Any, made: Row) -> str | None:
+    """Why the server would refuse to begin an episode on a row; None where it would not."""
+    try:
+        server.check_row(made)
+    except InvalidRow as error:
+        return str(error)
+    return None
+
+
+def from_data_set(
+    options: argparse.Namespace, server: Any, tools: list[dict[str, Any]], splits: Splits, imported: Importer
+) -> int:
+    """Write the rows that the records of a file make, and say which make none; the exit status."""
+    split = options.split or options.source.stem
+    if split in splits or not split.replace("-", "_").replace(".", "_").isidentifier():
+        reason = "tasks.py makes that split's rows" if split in splits else "that is no name for a split"
+        raise ProjectError(f"{split}: {reason}. Choose another name with --split.")
+    columns = mapping(options.map)
+    rows: list[Row] = []
+    refused: Counter[str] = Counter()
+    for number, record in read_records(options.source):
+        try:
+            if isinstance(record, BadRecord):
+                raise record
+            made = row(imported(fields_of(record, columns)), tools, split, len(rows))
+            problem = problem_of(server, made)
+            if problem:
+                raise BadRecord(problem)
+            json.dumps(made, allow_nan=False).encode()
+        except (ValueError, ProjectError) as error:
+            if refused.total() < SHOWN:
+                print(f"{options.source.name}, record {number}: {error}", file=sys.stderr)
+            refused[str(error)] += 1
+        else:
+            rows.append(made)
+    if refused.total() > SHOWN:
+        print(f"... and {refused.total() - SHOWN} more; most often: {refused.most_common(1)[0][0]}", file=sys.stderr)
+    path = data_path(split)
+    print(f"{path.relative_to(ROOT)}: {len(rows)} rows, {refused.total()} records refused")
+    if not rows:
+        print("Nothing was written.", file=sys.stderr)
+        return 1
+    add_keys(rows, path)
+    write(path, text_of(rows))
+    print(f"To play the first: uv run python rollout.py --data {path.relative_to(ROOT)}")
+    return 0
+
+
+def as_it_is(fields: Record) -> Task:
+    """The task of a record where tasks.py has no `imported()`."""
+    if not isinstance(fields.get("question"), str):
+        raise BadRecord("question: a text is wanted")
+    task = {key: value for key, value in fields.items() if key not in ("question", "answer")}
+    task["prompt"] = fields["question"]
+    return task | ({"expected_output": fields["answer"]} if "answer" in fields else {})
 
 
 def add_keys(rows: list[Row], path: Path) -> None:
@@ -56,11 +156,6 @@ def add_keys(rows: list[Row], path: Path) -> None:
                 keys[before.get("task_id")] = before.get("row_key")
     for made in rows:
         made.setdefault("row_key", keys.get(made["task_id"]) or secrets.token_hex(8))
-
-
-def tools_of(server_class: type) -> list[dict[str, Any]]:
-    """The tool schemas of a server class."""
-    return tool_schemas(make_server(server_class).setup_webserver())
 
 
 def row(task: Task, tools: list[dict[str, Any]], split: str, number: int) -> Row:

@@ -8,8 +8,7 @@ import argparse
 import os
 import re
 import time
-from collections.abc import Collection, Iterable
-from pathlib import Path
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import httpx2
@@ -17,21 +16,14 @@ import yaml
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import SpaceInfo
-from pathspec import GitIgnoreSpec
-from rich.markup import escape
 
 from gymkit.check import run_checks
 from gymkit.errors import CommandError
 from gymkit.fixture import make_server
 from gymkit.players import Player
 from gymkit.project import ROOT, environment_name
-from gymkit.rows import data_path, read_rows
-from gymkit.terminal import console
-
-DEMO_ROW = "data/demo.jsonl"
-TELLS_ANSWERS = ("/data/*", "!/data/demo.jsonl", "/tasks.py", "/policy.py", "/tests")
-"""Lines of .dockerignore: what is needed to make, solve and test tasks, and not to serve them."""
-DATA_SUFFIXES = {".jsonl", ".json", ".csv", ".tsv", ".txt", ".yaml", ".yml"}
+from gymkit.terminal import console, shown
+from gymkit.upload import DEMO_ROW, IGNORE_FILE, Selection, ignore_file, select
 
 FAILED_STAGES = {"BUILD_ERROR", "CONFIG_ERROR", "RUNTIME_ERROR", "NO_APP_FILE"}
 STOPPED_STAGES = {"PAUSED", "STOPPED", "DELETING"}
@@ -42,55 +34,7 @@ class DeployError(CommandError):
     """The deploy cannot go on; the message is for the person who started it, and says what has been done so far."""
 
 
-# ---------------------------------------------------------------------------------------------------- what to upload
-
-
-def files_to_upload(with_answers: bool) -> list[str]:
-    """The files of the environment that go to the Space, as paths relative to its root, in order.
-
-    Raises:
-        DeployError: a file among them holds answers that must stay hidden.
-    """
-    rules = [line for name in (".gitignore", ".dockerignore") for line in (ROOT / name).read_text().splitlines()]
-    missing = [rule for rule in TELLS_ANSWERS if rule not in rules]
-    if missing:
-        raise DeployError(
-            f".dockerignore lacks the line {missing[0]}, which keeps answers at home. Nothing was uploaded."
-        )
-    if with_answers:
-        rules = [rule for rule in rules if rule not in TELLS_ANSWERS]
-    ignored = GitIgnoreSpec.from_lines([*rules, ".git", ".venv"])
-    files = []
-    for folder, folders, names in os.walk(ROOT):
-        inside = Path(folder).relative_to(ROOT)
-        folders[:] = [name for name in folders if not ignored.match_file(f"{(inside / name).as_posix()}/")]
-        files += [path for path in ((inside / name).as_posix() for name in names) if not ignored.match_file(path)]
-    files.sort()
-    if with_answers:
-        return files
-    hidden = _hidden_answers()
-    for name in files:
-        if name != DEMO_ROW and Path(name).suffix in DATA_SUFFIXES:
-            text = (ROOT / name).read_text(encoding="utf-8", errors="replace")
-            found = next((secret for secret in hidden if secret in text), None)
-            if found:
-                raise DeployError(
-                    f"{name} tells answers ({found}), and would be public. Move it into data/, name it in "
-                    ".dockerignore, or say --with-answers. Nothing was uploaded."
-                )
-    return files
-
-
-def _hidden_answers() -> list[str]:
-    """Texts that give away a file with rows of data/: their ground truth, and the names of their tasks."""
-    demo = data_path("demo").read_text(encoding="utf-8")
-    names = []
-    for path in sorted((ROOT / "data").glob("*.jsonl")):
-        for row in read_rows(path):
-            name = str(row.get("task_id", ""))
-            if len(name) >= 4 and name not in demo:
-                names.append(name)
-    return ['"ground_truth"', *names]
+# --------------------------------------------------------------------------------------------------- before it begins
 
 
 def check_port() -> None:
@@ -153,11 +97,15 @@ class Deploy:
             )
         return info
 
-    def upload(self, info: SpaceInfo, files: list[str]) -> str:
+    def upload(self, info: SpaceInfo, files: list[str], include: Sequence[str]) -> str:
         """Make the Space hold these files and no others, in one commit; its id."""
         gone = {sibling.rfilename for sibling in info.siblings or []} - {*files, ".gitattributes"}
         operations: list[CommitOperationAdd | CommitOperationDelete] = [
-            CommitOperationAdd(path_in_repo=name, path_or_fileobj=str(ROOT / name)) for name in files
+            CommitOperationAdd(
+                path_in_repo=name,
+                path_or_fileobj=ignore_file(include) if name == IGNORE_FILE else str(ROOT / name),
+            )
+            for name in files
         ]
         operations += [CommitOperationDelete(path_in_repo=name) for name in sorted(gone)]
         commit = self.api.create_commit(
@@ -235,7 +183,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--with-answers", action="store_true", help="upload data/, tests/, tasks.py and policy.py as well"
     )
-    parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded, and upload nothing")
+    parser.add_argument(
+        "--include", action="append", default=[], metavar="PATH", help="take this file along, whatever the lists say"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded and what would not, with the reason, and upload nothing")
     parser.add_argument(
         "--force", action="store_true", help="even if the Space holds something else, or is being built"
     )
@@ -244,14 +195,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def show(files: Iterable[str]) -> None:
-    """Print the files, with their sizes."""
+def show(selection: Selection) -> None:
+    """Print the files that go along, with their sizes, and what stays here, with the reason."""
     total = 0
-    for name in files:
+    for name in selection.files:
         size = (ROOT / name).stat().st_size
         total += size
-        console.print(f"  {size:>9,}  {escape(name)}")
+        console.print(f"  {size:>9,}  {shown(name)}", soft_wrap=True)
     console.print(f"  {total:>9,}  bytes in all")
+    console.print("Not among them:")
+    for name, reason in sorted(selection.left_out.items(), key=lambda each: (each[1], each[0])):
+        console.print(f"  - {shown(name)}: {shown(reason)}", soft_wrap=True)
 
 
 def secrets_from_environ(names: Iterable[str]) -> dict[str, str]:
@@ -268,12 +222,10 @@ def run(options: argparse.Namespace, server_class: Any, player: Player) -> int:
         DeployError: it cannot go on.
     """
     check_port()
-    files = files_to_upload(options.with_answers)
+    selection = select(options.with_answers, options.include)
     if options.dry_run:
         console.print(f"To the Space {options.space or f'<you>/{default_name()}'} would go:")
-        show(files)
-        if not options.with_answers:
-            console.print("Not among them: the answers (data/ but for the demo row, tests/, tasks.py, policy.py).")
+        show(selection)
         return 0
     secrets = secrets_from_environ(options.secret)
     token = get_token()
@@ -289,8 +241,9 @@ def run(options: argparse.Namespace, server_class: Any, player: Player) -> int:
         for key, value in secrets.items():
             api.add_space_secret(deploy.space, key, value)
             console.print(f"Set the secret {key}")
-        console.print(f"Uploading {len(files)} files ...")
-        commit = deploy.upload(info, files)
+        stay = len(selection.left_out)
+        console.print(f"Uploading {len(selection.files)} files ({stay} stay here: --dry-run says which, and why) ...")
+        commit = deploy.upload(info, selection.files, options.include)
         url = deploy.wait(commit, options.timeout)
     except HfHubHTTPError as error:
         raise DeployError(f"{reason_of(error)} {deploy.done if deploy else 'Nothing was changed.'}") from None

@@ -6,15 +6,16 @@ import time
 from collections.abc import Callable
 from textwrap import indent
 
-from rich.markup import escape
 from rich.panel import Panel
 
-from gymkit.client import EnvironmentClient
+from gymkit.client import EnvironmentClient, RolloutError
+from gymkit.grading import Verdict
 from gymkit.items import Item, output_text, text_of
 from gymkit.pictures import picture_message, take_apart
 from gymkit.players import Policy
+from gymkit.replies import BadArguments, read_arguments
 from gymkit.rows import Row
-from gymkit.terminal import console
+from gymkit.terminal import console, shown
 
 
 def with_tools(row: Row, tools: list[Item]) -> Row:
@@ -41,31 +42,44 @@ def play_episode(url: str, row: Row, policy: Policy, max_turns: int, show: bool 
         What `/verify` answered: its request (the row and the response) and the verdict.
 
     Raises:
-        RolloutError: the environment or the model cannot be reached, or refuses.
+        RolloutError: the environment or the model cannot be reached, or answers what cannot be understood. It carries
+            what has been played.
     """
     client = EnvironmentClient(url)
     if show:
         for item in row["responses_create_params"]["input"]:
             role = item.get("role", "")
-            console.print(Panel(escape(text_of(item)), title=role, title_align="left", border_style="dim"))
-    client.post_ok("/seed_session", row)
-    items = play_on(client, row, policy, max_turns, show)
-    return client.post_ok("/verify", verify_request(row, items, getattr(policy, "model", "policy.py")))
-
-
-def play_on(client: EnvironmentClient, row: Row, policy: Policy, max_turns: int, show: bool = False) -> list[Item]:
-    """Play on a session that is open, without asking for the verdict; the transcript."""
-    tools = [tool["name"] for tool in row["responses_create_params"].get("tools", [])]
+            console.print(Panel(shown(text_of(item)), title=shown(role), title_align="left", border_style="dim"))
     items: list[Item] = []
+    model = getattr(policy, "model", "policy.py")
+    try:
+        client.post_ok("/seed_session", row)
+        play_on(client, row, policy, max_turns, items, show)
+        result = client.post_ok("/verify", verify_request(row, items, model))
+        if not isinstance(result.get("reward"), int | float):
+            raise RolloutError(f"{url}/verify answered without a reward.")
+        return result
+    except RolloutError as error:
+        client.close()
+        masked = Verdict.mask("agent_run_error", str(error))
+        error.played = verify_request(row, items, model) | masked.as_fields()
+        raise
+
+
+def play_on(
+    client: EnvironmentClient, row: Row, policy: Policy, max_turns: int, items: list[Item], show: bool = False
+) -> None:
+    """Play on a session that is open, without asking for the verdict. What is said and called is added to `items`."""
+    tools = [tool["name"] for tool in row["responses_create_params"].get("tools", [])]
     for turn in range(1, max_turns + 1):
         output = policy.next_items(items)
         items += output
         if show:
             for item in output:
                 if item["type"] == "message":
-                    console.print(f"[bold]{turn:3d}[/bold]  {escape(text_of(item))}")
+                    console.print(f"[bold]{turn:3d}[/bold]  {shown(text_of(item))}")
         pictures: list[str] = []
-        calls = [item for item in output if item["type"] == "function_call"]
+        calls = calls_in(output)
         over = not calls
         for call in calls:
             result, picture, done = take_apart(call_tool(client, call, tools))
@@ -73,13 +87,17 @@ def play_on(client: EnvironmentClient, row: Row, policy: Policy, max_turns: int,
             pictures += [picture] if picture else []
             items.append({"type": "function_call_output", "call_id": call["call_id"], "output": result})
             if show:
-                console.print(f"[bold]{turn:3d}[/bold]  [cyan]{call['name']}[/cyan] {escape(call['arguments'])}")
-                console.print(f"[green]{escape(indent(output_text(result), ' ' * 5))}[/green]")
+                console.print(f"[bold]{turn:3d}[/bold]  [cyan]{shown(call['name'])}[/cyan] {shown(call['arguments'])}")
+                console.print(f"[green]{indent(shown(output_text(result)), ' ' * 5)}[/green]")
         if pictures:
             items.append(picture_message(pictures))
         if over:
             break
-    return items
+
+
+def calls_in(output: list[Item]) -> list[Item]:
+    """The calls to make. An answer that was cut off has none: the last one may lack its end."""
+    return [item for item in output if item["type"] == "function_call" and item.get("status") != "incomplete"]
 
 
 def transcript(policy: Policy, call: Callable[[Item], str], max_turns: int) -> list[Item]:
@@ -94,7 +112,7 @@ def transcript(policy: Policy, call: Callable[[Item], str], max_turns: int) -> l
     for _ in range(max_turns):
         output = policy.next_items(items)
         items += output
-        calls = [item for item in output if item["type"] == "function_call"]
+        calls = calls_in(output)
         over = not calls
         for made in calls:
             answer = take_apart(call(made))
@@ -106,17 +124,18 @@ def transcript(policy: Policy, call: Callable[[Item], str], max_turns: int) -> l
 
 
 def call_tool(client: EnvironmentClient, call: Item, tools: list[str]) -> str:
-    """A tool's answer, as the model gets to see it: the body, whatever its status.
+    """A tool's answer, as the model gets to see it.
 
     A name that is none of the tools' is not called: `verify` and `close_session` are endpoints, but not the model's.
     """
     if call["name"] not in tools:
-        return json.dumps({"output": f"Error: there is no tool {call['name']!r}. The tools are: {', '.join(tools)}."})
+        return json.dumps(
+            {"output": f"Error: there is no tool {call['name']!r}. The tools are: {', '.join(tools) or 'none'}."}
+        )
     try:
-        arguments = json.loads(call["arguments"])
-    except ValueError as error:
-        return json.dumps({"output": f"Error: the arguments are no JSON: {error}"})
-    return client.post(f"/{call['name']}", arguments).text
+        return client.call(call["name"], read_arguments(call["arguments"]))
+    except BadArguments as error:
+        return json.dumps({"output": f"Error: {error}"})
 
 
 def verify_request(row: Row, items: list[Item], model: str) -> Item:

@@ -36,9 +36,9 @@ class Verdict:
             raise ValueError(f"a reward must be a finite number, not {self.reward}")
 
     @classmethod
-    def mask(cls, kind: str, reason: str) -> "Verdict":
+    def mask(cls, kind: str, reason: str, metrics: Mapping[str, float] | None = None) -> "Verdict":
         """The verdict on an episode that the environment, not the policy, has spoiled."""
-        return cls(reward=0.0, masked=True, failure_kind=kind, failure_reason=reason[:2000])
+        return cls(0.0, metrics or {}, masked=True, failure_kind=kind, failure_reason=reason[:2000])
 
     def as_fields(self) -> dict[str, Any]:
         """The fields that `/verify` adds to its request's body.
@@ -50,4 +50,6 @@ class Verdict:
             fields |= {"failure_kind": self.failure_kind, "failure_reason": self.failure_reason}
         if self.masked:
             fields["instance_config"] = {"mask_sample": True}
+        if self.masked and self.failure_kind == "judge_failed":  # Its way into 0.7's `<output>_failures.jsonl`.
+            fields |= {"_ng_failure_class": "judge_failed", "_ng_failure_judge_error": self.failure_reason}
         return fields

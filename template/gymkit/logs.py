@@ -1,15 +1,21 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Standard output and error of a server: what cannot be written there is dropped, and costs no request."""
+"""Standard output and error of a server: what cannot be written there is dropped, and costs no request; and no key of
+the environment's variables is written there.
+"""
 
 import io
 import sys
 from typing import Any
 
+from gymkit.redaction import redacted_bytes, secrets_of_environ
+
 
 class _LossyFile(io.FileIO):
+    secrets: list[bytes]
+
     def write(self, data: Any, /) -> int:
         try:
-            written = super().write(data)
+            written = super().write(redacted_bytes(bytes(data), self.secrets))
         except OSError:
             written = None
         # None is a pipe that is full and does not block.
@@ -30,5 +36,7 @@ def _lossy(stream: Any) -> Any:
         descriptor = stream.fileno()
     except (AttributeError, OSError, ValueError):  # There is none (pythonw), or it is no file (a notebook's).
         return stream
-    file = io.BufferedWriter(_LossyFile(descriptor, "w", closefd=False))
+    raw = _LossyFile(descriptor, "w", closefd=False)
+    raw.secrets = secrets_of_environ()
+    file = io.BufferedWriter(raw)
     return io.TextIOWrapper(file, encoding=stream.encoding, errors="backslashreplace", line_buffering=True)

@@ -90,3 +90,18 @@ def _parsed(path: Path) -> dict[str, Any]:
 
 def _shown(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def one_line(error: Exception) -> str:
+    """An error with the innermost place in the environment's own files."""
+    place = ""
+    trace = error.__traceback__
+    while trace is not None:
+        path = Path(trace.tb_frame.f_code.co_filename)
+        if path.is_relative_to(ROOT) and ".venv" not in path.parts and "gymkit" not in path.relative_to(ROOT).parts:
+            place = f" ({path.relative_to(ROOT)}, line {trace.tb_lineno})"
+        trace = trace.tb_next
+    if isinstance(error, SyntaxError) and error.filename:
+        place = f" ({Path(error.filename).name}, line {error.lineno})"
+    text = error.msg if isinstance(error, SyntaxError) else " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}{place}"

@@ -19,13 +19,18 @@ class RateLimit:
         self._remember = remember
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait(self, caller: str) -> float:
-        """Count one request. 0 lets it pass; else the seconds after which the next one would."""
+    def wait(self, caller: str, patience: float = 0.0) -> float:
+        """Count one request. 0 lets it pass; else the seconds after which the next one would.
+
+        Args:
+            caller: Who makes it.
+            patience: A request that waits so many seconds at most is counted, and may pass when it has waited.
+        """
         now = monotonic()
         tokens, then = self._buckets.pop(caller, (self._burst, now))
         tokens = min(self._burst, tokens + (now - then) * self.per_second)
-        passes = tokens >= 1
-        self._buckets[caller] = (tokens - passes, now)
+        seconds = max(0.0, (1 - tokens) / self.per_second)
+        self._buckets[caller] = (tokens - (seconds <= patience), now)
         if len(self._buckets) > self._remember:
             self._buckets.popitem(last=False)
-        return 0.0 if passes else (1 - tokens) / self.per_second
+        return seconds

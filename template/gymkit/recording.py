@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gymkit.items import Item, output_text
 from gymkit.pictures import has_pictures
+from gymkit.redaction import redacted
 
 DATA_URL = re.compile(r"data:image/(\w+);base64,(.*)", re.DOTALL)
 
@@ -84,7 +85,7 @@ def write_page(result: Item, path: Path) -> None:
         steps="\n".join(shown),
     )
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page, encoding="utf-8")
+    path.write_text(redacted(page), encoding="utf-8")
 
 
 PAGE = """<!doctype html>

@@ -7,9 +7,11 @@ A row's way: `/seed_session` makes the session's domain object from the row, eac
 """
 
 import asyncio
+import gc
 import inspect
 import logging
 import os
+import re
 import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,18 +26,23 @@ from pydantic import BaseModel, PrivateAttr, ValidationError
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import Response as HTTPResponse
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
-from gymkit import page, project, rows
-from gymkit.access import CannotServe, number_from_environ, refuse_strangers
-from gymkit.answers import Response
+from gymkit import openapi, page, project, rows
+from gymkit.access import CannotServe, is_shared, number_from_environ, refuse_strangers, trusted_proxies
 from gymkit.bodies import BadBody, error_body, json_body, read_object
 from gymkit.config import EnvironmentConfig
+from gymkit.connections import Connections
 from gymkit.grading import EnvironmentFailed, Verdict
-from gymkit.middleware import COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
+from gymkit.large_bodies import SMALL_BODY, LargeAnswer, TooLarge, large_body_with, read_large
+from gymkit.middleware import CALLER, COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
+from gymkit.redaction import redacted
+from gymkit.responses import NO_RESPONSE, Response, read_response
+from gymkit.row_keys import Digests, own_part, row_digests
 from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_routes, tool_schemas
-from gymkit.sessions import Session, SessionClosed, SessionStore
-from gymkit.tools import ToolFailed, ToolRoute
+from gymkit.sessions import Beginning, RowTooLarge, Session, SessionClosed, SessionStore
+from gymkit.tools import COOKIE_MISSING, ToolFailed, ToolRoute, tools_of_routers
 
 __all__ = ["CannotServe", "EnvironmentConfig", "EnvironmentFailed", "EnvironmentServer", "InvalidRow"]
 
@@ -44,19 +51,6 @@ log = logging.getLogger("gymkit")
 
 class InvalidRow(ValueError):
     """A data row from which no episode can be made. The message says what is wrong with it."""
-
-
-NO_RESPONSE = {
-    "id": "none",
-    "created_at": 0.0,
-    "model": "none",
-    "object": "response",
-    "output": [],
-    "parallel_tool_calls": False,
-    "tool_choice": "auto",
-    "tools": [],
-}
-"""The response of a policy that has not been asked for one."""
 
 
 STILL_RUNNING = "A tool call of this session was still running."
@@ -91,6 +85,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     _tool_threads: ThreadPoolExecutor = PrivateAttr()
     # Apart from those: tools that hang must keep no episode from beginning or being graded.
     _episode_threads: ThreadPoolExecutor = PrivateAttr()
+    # And apart from both: large bodies are read there.
+    _body_threads: ThreadPoolExecutor = PrivateAttr()
+    _connections: Connections = PrivateAttr()
 
     # --------------------------------------------------------------------- what an environment defines or overrides
 
@@ -101,6 +98,18 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             InvalidRow: no episode can be made from the row; the seed then answers 422 with the message.
         """
         return None
+
+    def check_row(self, row: Row) -> None:
+        """Refuse a row from which no episode can be made, when `gymkit data` writes it.
+
+        By default that is `new_episode()` itself, where it blocks and there is nothing to release.
+
+        Raises:
+            InvalidRow: the message says what is wrong.
+        """
+        releases = type(self).end_episode is not EnvironmentServer.end_episode
+        if not releases and not inspect.iscoroutinefunction(self.new_episode):
+            self.new_episode(row)
 
     def grade(self, episode: Any, row: Row, response: Response) -> Any:
         """What the episode is worth: a `Verdict`, or its reward as a number.
@@ -169,7 +178,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     async def session_for(self, request: Request) -> Session:
         """Find the session of a tool call, before its body runs.
 
-        A call that brings no cookie begins an episode on the demo row.
+        A call that brings no cookie begins an episode on the demo row, which does not last for long.
 
         Raises:
             ToolFailed: the session has ended or is unknown, or no new one can be had.
@@ -187,7 +196,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             raise ToolFailed(self._whereabouts(cookie), 410)
         else:
             try:
-                session = await self._open({}, None)
+                session = await self._begin_brief(request)
             except HTTPException as error:
                 raise ToolFailed(str(error.detail), error.status_code) from None
         use_session(request.scope, session)
@@ -198,6 +207,11 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         """Where tools run that are plain functions."""
         return self._tool_threads
 
+    @property
+    def connections(self) -> Connections:
+        """What the connections of the server have in common."""
+        return self._connections
+
     # ------------------------------------------------------------------------------------------------- endpoints
 
     def setup_webserver(self) -> FastAPI:
@@ -205,14 +219,15 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             refuse_strangers(self.config.host)
         self._tool_threads = ThreadPoolExecutor(self.config.threads, thread_name_prefix="tool")
         self._episode_threads = ThreadPoolExecutor(self.config.threads, thread_name_prefix="episode")
+        self._body_threads = ThreadPoolExecutor(2, thread_name_prefix="body")
+        self._connections = Connections(self.config.host)
         self._sessions = SessionStore(
             cookie_name=self.get_session_middleware_key(),
             secret=os.environ.get("ENV_SESSION_SECRET", "").encode() or secrets.token_bytes(32),
             start=self._begin_episode,
             end=self._end_episode,
             settle=self._settle,
-            max_sessions=self.config.max_sessions,
-            idle_seconds=self.config.idle_seconds,
+            settings=self.config,
         )
         app = super().setup_webserver()
         self._app = app
@@ -228,6 +243,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         @asynccontextmanager
         async def lifespan(app: FastAPI) -> AsyncIterator[Any]:
             _quieten_access_log()
+            # What has been imported is not looked through again and again: a full collection stops everybody.
+            gc.collect()
+            gc.freeze()
             reaper = asyncio.create_task(self._close_idle_sessions())
             await self.on_start()
             async with inner_lifespan(app) as state:
@@ -235,12 +253,19 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             reaper.cancel()
             await self._sessions.close_all("The server stopped.")
             await self.on_stop()
-            for threads in (self._tool_threads, self._episode_threads):
+            for threads in (self._tool_threads, self._episode_threads, self._body_threads):
                 threads.shutdown(wait=False, cancel_futures=True)
 
         app.router.lifespan_context = lifespan
         # Routes from here on, those of server.py, are tools.
         app.router.route_class = ToolRoute
+        app.router.include_router = tools_of_routers(app.router)
+        app.router.redirect_slashes = False  # `GymMiddleware` reads such paths as they are meant.
+        app.openapi = lambda: openapi.document(
+            app,
+            with_key=bool(os.environ.get("ENV_API_KEY")),
+            with_rate_limit=number_from_environ("ENV_RATE_LIMIT") is not None,
+        )
         return app
 
     async def seed_session(self, request: Request) -> Any:
@@ -249,26 +274,27 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         The body may be empty, `{}`, a whole data row (what an agent's `/run` sends) or NeMo Gym 0.7's typed request,
         whose identity the session then has. Without a row the public demo row is played. 409 for an identity that has
         ended, and for one who brings the cookie of an episode that has no verdict yet: a model may call this endpoint
-        too, and must not begin anew what it is losing. 422 for a row that makes no episode, 503 with Retry-After when
-        the server is full.
+        too, and must not begin anew what it is losing. 413 for a row that is too large, 422 for one that makes no
+        episode, 503 with Retry-After when the server is full.
         """
-        body = await _json_object(request)
+        raw, body = await self._json_object(request)
         typed = _typed_seed(body)
         row = typed.task_data if typed else body
         session_id = typed.resources_session_id if typed else None
-        self._refuse_second_seed(request, row, session_id)
+        beginning = await self._with_body(raw, self._beginning, row, request.scope[CALLER])
+        self._refuse_second_seed(request, beginning.digests if row else {}, session_id)
         session = self._sessions.get(session_id) if session_id else None
         if session is None:
-            session = await self._open(row, session_id)
+            session = await self._open(beginning, session_id, request)
         use_session(request.scope, session)
         return {"resources_session_id": session_id} if session_id else {}
 
-    def _refuse_second_seed(self, request: Request, row: Row, session_id: str | None) -> None:
+    def _refuse_second_seed(self, request: Request, digests: Digests, session_id: str | None) -> None:
         """Refuse a seed that brings the cookie of an episode without a verdict, unless it names that very session."""
         session: Session | None = request.scope.get(SESSION)
         cookie: str | None = request.scope.get(COOKIE)
         if session is not None:
-            if session.id == session_id and session.matched(row) is not None:
+            if session.id == session_id and session.matched(digests) is not None:
                 return  # It is asked for again, and gets the same.
         else:
             ended = self._sessions.ended(self._sessions.signed_id(cookie) or "") if cookie is not None else None
@@ -286,10 +312,12 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         Succeeds for a session that has ended or never was, and keeps a late seed from beginning it. A close by the
         cookie alone, which a model can send as well, settles the grade first: it voids no episode.
         """
-        body = await _json_object(request)
+        _, body = await self._json_object(request)
         session: Session | None = request.scope.get(SESSION)
         session_id = body.get("resources_session_id")
-        if isinstance(session_id, str) and (session is None or session.id == session_id):
+        if not isinstance(session_id, str | None):
+            raise HTTPException(422, "This closes no session. resources_session_id: a text is wanted")
+        if session_id is not None and _TOKEN.fullmatch(session_id) and (session is None or session.id == session_id):
             await self._sessions.close(session_id, "It was closed.")
         elif session is not None:
             await self._settle_and_close(session)
@@ -308,13 +336,29 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         The request has to carry the whole row that the session was seeded with, which a model does not know: any other
         gets a masked answer, and changes nothing. The first verdict is final, and is given again when asked for again.
         """
-        body = await _json_object(request)
-        verdict = await self._verdict(request, body)
+        raw, body = await self._json_object(request)
+        digests = await self._with_body(raw, row_digests, body, self.config.max_row_bytes)
+        verdict = await self._verdict(request, raw, body, digests)
         instance_config = body.get("instance_config")
         fields = verdict.as_fields()
         if "instance_config" in fields and isinstance(instance_config, dict):
             fields["instance_config"] = instance_config | fields["instance_config"]
-        return HTTPResponse(json_body(body | fields), media_type="application/json")
+        if verdict.failure_reason is not None:
+            fields["failure_reason"] = redacted(verdict.failure_reason)
+        if len(raw) <= SMALL_BODY:
+            return HTTPResponse(json_body(body | fields), media_type="application/json")
+        return LargeAnswer(await self._with_body(raw, large_body_with, raw, body, fields))
+
+    async def aggregate_metrics(self, request: Request) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """What NeMo Gym's statistics make of many verdicts, off the event loop; 422 where they are none."""
+        _, body = await self._json_object(request)
+        try:
+            work = super().aggregate_metrics(nemo.AggregateMetricsRequest.model_validate(body))
+            return await asyncio.get_running_loop().run_in_executor(self._body_threads, asyncio.run, work)
+        except ValidationError as error:
+            raise HTTPException(422, f"These are no verdicts. {_first_problem(error)}") from None
+        except Exception as error:  # It checks little, and fails in many ways.
+            raise HTTPException(422, f"These are no verdicts. {type(error).__name__}: {error}"[:500]) from None
 
     async def list_tools(self, request: Request) -> Any:
         """The tools, as Responses API function tools."""
@@ -322,25 +366,26 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
     # --------------------------------------------------------------------------------------------------- the verdict
 
-    async def _verdict(self, request: Request, body: Row) -> Verdict:
+    async def _verdict(self, request: Request, raw: bytes, body: Row, digests: Digests) -> Verdict:
         session: Session | None = request.scope.get(SESSION)
         cookie: str | None = request.scope.get(COOKIE)
         session_id = session.id if session else self._sessions.signed_id(cookie) if cookie is not None else None
         ended = self._sessions.ended(session_id) if session is None and session_id is not None else None
         of_cookie = session or ended
-        matched = of_cookie.matched(body) if of_cookie is not None else None
+        matched = of_cookie.matched(digests) if of_cookie is not None else None
         # A model can make an agent lose its cookie, or take that of another session: the row tells whose verdict it is.
         # A forged cookie is none of its doing.
-        found = self._sessions.unverified(body, matched or 0) if cookie is None or session_id is not None else []
+        found = self._sessions.unverified(digests, matched or 0) if cookie is None or session_id is not None else []
         if matched is not None and session_id is not None and not found:
-            return await self._final_verdict(session, body) if session else self._last_verdict(session_id)
+            return await self._final_verdict(session, raw, body) if session else self._last_verdict(session_id)
         if len(found) == 1:
-            return await self._verdict_by_row(found[0], body)
+            return await self._verdict_by_row(found[0], raw, body)
         if found:
             return self._lowest("session_lost", f"{len(found)} sessions of this row wait for their verdict.")
         if cookie is None and self.config.grade_transcripts:
             row = {key: value for key, value in body.items() if key != "response"}
-            return (await self._graded(self.grade_transcript, row, _response(body)))[0]
+            response = await self._with_body(raw, _response, body)
+            return (await self._graded(self.grade_transcript, row, response))[0]
         if cookie is None:
             text = "the request has no session cookie, and a stored transcript is not graded (grade_transcripts)."
         elif session is not None or ended is not None:
@@ -349,34 +394,32 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             text = self._whereabouts(cookie)
         return Verdict.mask("session_lost", f"No verdict: {text}")
 
-    async def _verdict_by_row(self, session_id: str, body: Row) -> Verdict:
+    async def _verdict_by_row(self, session_id: str, raw: bytes, body: Row) -> Verdict:
         """The verdict on the only session of a row, for a request that carries the row and not the session's cookie."""
         session = self._sessions.get(session_id)
         if session is None:
             return self._last_verdict(session_id)
         if session.calls or not self.has_tools:
-            return await self._final_verdict(session, body)
+            return await self._final_verdict(session, raw, body)
         # Either the client keeps no cookies, or its model has lost the cookie before the first call.
         verdict = self._lowest("session_lost", "The cookie was lost before any tool was called in this row's session.")
         await self._sessions.close(session_id, "It was verified.", verdict, verified=True)
         return verdict
 
-    async def _final_verdict(self, session: Session, body: Row) -> Verdict:
+    async def _final_verdict(self, session: Session, raw: bytes, body: Row) -> Verdict:
         """Grade an open or frozen session for a request that carries its whole row, and end it."""
-        response = _response(body)
+        response = await self._with_body(raw, _response, body)
         if not await self._locked(session):
             verdict = self._lowest("verifier_error", STILL_RUNNING)
             await self._sessions.close(session.id, "It was verified.", verdict, verified=True)
             return verdict
-        try:
-            if session.ended:  # while this request waited
-                return self._last_verdict(session.id)
-            # The session keeps no prompt: it is the same in the request.
-            row = session.row | {"responses_create_params": body["responses_create_params"]}
-            verdict, work = await self._graded_session(session, row, response)
-        finally:
+        if session.ended:  # while this request waited
             session.lock.release()
-        await self._sessions.close(session.id, "It was verified.", verdict, verified=True, after=work)
+            return self._last_verdict(session.id)
+        # The session keeps no prompt: it is the same in the request.
+        row = session.row | {"responses_create_params": body["responses_create_params"]}
+        verdict = await self._graded_session(session, row, response)
+        await self._sessions.close(session.id, "It was verified.", verdict, verified=True)
         return verdict
 
     def _last_verdict(self, session_id: str) -> Verdict:
@@ -389,17 +432,17 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
     async def _settle(self, session: Session) -> Verdict | None:
         """The verdict on a session that ends before it is asked for; None where the grade needs the response."""
+        if session.frozen:  # By a call, maybe the policy's own: it must not gain by that.
+            return self._lowest("session_lost", "It was closed, and its verdict was not asked for in time.")
         if self.grades_text:
             return None
         if not await self._locked(session):
             return self._lowest("verifier_error", STILL_RUNNING)
-        try:
-            if session.ended:
-                return None
-            nothing = {"responses_create_params": {"input": []}, "response": NO_RESPONSE}
-            return (await self._graded_session(session, session.row, _response(nothing)))[0]
-        finally:
+        if session.ended:
             session.lock.release()
+            return None
+        nothing = {"responses_create_params": {"input": []}, "response": NO_RESPONSE}
+        return await self._graded_session(session, session.row, _response(nothing))
 
     async def _locked(self, session: Session) -> bool:
         """Take a session's lock; False where a tool call holds it for longer than a call may take."""
@@ -410,12 +453,19 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             return False
         return True
 
-    async def _graded_session(
-        self, session: Session, row: Row, response: Response
-    ) -> tuple[Verdict, "asyncio.Future[Any] | None"]:
-        if session.failure is not None:
-            return Verdict.mask("provider_unavailable", session.failure), None
-        return await self._graded(self.grade, session.state, row, response)
+    async def _graded_session(self, session: Session, row: Row, response: Response) -> Verdict:
+        """Grade a session whose lock is held. It is released when the grader is done, which may be later."""
+        work = None
+        try:
+            if session.failure is not None:
+                return Verdict.mask("provider_unavailable", session.failure)
+            verdict, work = await self._graded(self.grade, session.state, row, response)
+            return verdict
+        finally:
+            if work is None:
+                session.lock.release()
+            else:
+                work.add_done_callback(lambda _: session.lock.release())
 
     async def _graded(self, grade: Callable[..., Any], *arguments: Any) -> tuple[Verdict, "asyncio.Future[Any] | None"]:
         """What a grader says; and, where its time is up, what still runs.
@@ -489,14 +539,45 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         except Exception:
             log.exception("An episode could not be ended")
 
-    async def _open(self, row: Row, session_id: str | None) -> Session:
-        """A new session of a row; without one, of the demo row."""
+    def _beginning(self, row: Row, caller: str | None, brief: bool = False) -> Beginning:
+        """What a session of a row is begun with; without one, of the demo row."""
+        most = self.config.max_row_bytes
         try:
-            return await self._sessions.open(row or rows.demo_row(), session_id, demo=not row)
+            return Beginning(row or rows.demo_row(), demo=not row, caller=caller, brief=brief, max_row_bytes=most)
+        except RowTooLarge as error:
+            raise HTTPException(413, str(error)) from None
+
+    async def _open(self, beginning: Beginning, session_id: str | None, request: Request) -> Session:
+        async def wanted() -> bool:
+            return not await request.is_disconnected()
+
+        try:
+            return await self._sessions.open(beginning, session_id, wanted=wanted)
         except SessionClosed:
             raise HTTPException(409, f"The session {session_id} has ended; a new episode needs a new one.") from None
         except InvalidRow as error:
             raise HTTPException(422, f"No episode can be made from this row: {error}") from None
+
+    async def _begin_brief(self, request: Request) -> Session:
+        """A session of the demo row for a call without a cookie."""
+        request.scope[COOKIE_MISSING] = True
+        return await self._open(self._beginning({}, request.scope.get(CALLER), brief=True), None, request)
+
+    # ------------------------------------------------------------------------------------------------ large bodies
+
+    async def _with_body(self, raw: bytes, function: Callable[..., Any], *arguments: Any) -> Any:
+        """What a function gives that works on a request's body: where that is large, in a thread."""
+        if len(raw) <= SMALL_BODY:
+            return function(*arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._body_threads, function, *arguments)
+
+    async def _json_object(self, request: Request) -> tuple[bytes, Row]:
+        """The request's body, and what it says: an object. The content type does not matter."""
+        raw = await request.body()
+        try:
+            return raw, await self._with_body(raw, read_object if len(raw) <= SMALL_BODY else read_large, raw)
+        except BadBody as error:
+            raise HTTPException(413 if isinstance(error, TooLarge) else 422, str(error)) from None
 
     # -------------------------------------------------------------------------------- NeMo Gym's middleware, replaced
 
@@ -507,8 +588,10 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             sessions=self._sessions,
             api_key=os.environ.get("ENV_API_KEY") or None,
             max_body_bytes=self.config.max_body_bytes,
+            max_body_parts=self.config.max_body_parts,
             per_second=number_from_environ("ENV_RATE_LIMIT"),
             origins=origins,
+            shared=is_shared(self.config.host),
         )
         if origins:
             app.add_middleware(
@@ -518,6 +601,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
                 allow_headers=["*"],
                 expose_headers=["X-Session-Token", "Retry-After"],
             )
+        proxies = trusted_proxies()
+        if proxies:  # Then a request's client is whoever is behind them.
+            app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
 
     def setup_exception_middleware(self, app: FastAPI) -> None:
         """`GymMiddleware` does it."""
@@ -575,19 +661,15 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         return HTTPResponse(error_body(text), error.status_code, error.headers, "application/json")
 
 
+_TOKEN = re.compile(r"[A-Za-z0-9._~:-]{1,256}")
+"""What an identity of a session may be."""
+
+
 def _quieten_access_log() -> None:
     """Log no answers on NeMo Gym 0.4, as on 0.7: it makes a record of each, and then drops those of status 200."""
     access = logging.getLogger("uvicorn.access")
     if any(type(part).__name__ == "No200Filter" for part in access.filters):
         access.setLevel(logging.WARNING)
-
-
-async def _json_object(request: Request) -> Row:
-    """The request's body as an object. The content type does not matter."""
-    try:
-        return read_object(await request.body())
-    except BadBody as error:
-        raise HTTPException(422, str(error)) from None
 
 
 def _typed_seed(body: Row) -> Any:
@@ -596,17 +678,25 @@ def _typed_seed(body: Row) -> Any:
     if model is None or "resources_session_id" not in body:
         return None
     try:
-        return model.model_validate(body)
+        seed: Any = model.model_validate(body)
     except ValidationError as error:
         raise HTTPException(422, f"This seeds no session. {_first_problem(error)}") from None
+    # It stands in a cookie, in logs and in messages.
+    if not _TOKEN.fullmatch(seed.resources_session_id):
+        raise HTTPException(422, "This seeds no session. resources_session_id: at most 256 characters of A-Za-z0-9-._~:")
+    return seed
 
 
 def _response(body: Row) -> Response:
     """The response in a request for a verdict."""
+    if not isinstance(body.get("responses_create_params"), dict):
+        raise HTTPException(422, "This is no request for a verdict. responses_create_params: an object is wanted")
+    if "response" not in body:
+        raise HTTPException(422, "This is no request for a verdict. response: it is missing")
     try:
-        return nemo.BaseVerifyRequest.model_validate(body).response
-    except ValidationError as error:
-        raise HTTPException(422, f"This is no request for a verdict. {_first_problem(error)}") from None
+        return read_response(body["response"])
+    except ValueError as error:
+        raise HTTPException(422, f"This is no request for a verdict. {error}") from None
 
 
 def _first_problem(error: ValidationError) -> str:

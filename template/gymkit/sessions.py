@@ -6,99 +6,82 @@ that has ended is its verdict and a digest of its row, so that `/verify` answers
 """
 
 import asyncio
-import hashlib
-import json
 import secrets
 from collections import Counter, OrderedDict
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine
 from http.cookies import SimpleCookie
 from itertools import takewhile
+from sys import getsizeof
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import Any
 
 from itsdangerous import BadSignature, Signer
 from pydantic import BaseModel, Field
 
 from gymkit.grading import EnvironmentFailed, Verdict
+from gymkit.row_keys import Digests, RowKey, digests_of, keys_matched, own_part, row_key, weight
 from gymkit.rows import Row
+from gymkit.places import NoPlace, Places
 
-NOT_OF_THE_ROW = frozenset({"responses_create_params", "response"})
-"""What a request for a verdict has besides the row's own keys."""
+UNUSED_SECONDS = 60
+"""A session that nobody has used for so long may have to give way: one that is frozen, or has no cookie of its own;
+and one without a call to another caller, where callers have nothing to do with each other."""
+
+MOST_BRIEF = 100
+"""So many sessions at most, and a tenth of all, that were begun by a call without a cookie."""
+WAITING_WEIGHT = 100_000_000
+"""As so much memory a larger row counts while it waits for a place."""
 
 
 class SessionSettings(BaseModel):
     """Limits of the sessions; an environment's own defaults stand in its config class in server.py."""
 
-    max_sessions: int = Field(default=10_000, gt=0, description="Open sessions beyond which a seed gets 503.")
+    max_sessions: int = Field(default=10_000, gt=0, description="Sessions that may be open.")
     idle_seconds: float = Field(default=3600, gt=0, description="A session unused for so long is ended.")
+    wait_seconds: float = Field(
+        default=5, ge=0, description="A seed that finds no place waits for so long, counted anew whenever one was freed."
+    )
+    max_row_bytes: int = Field(
+        default=8_000_000, gt=0, description="Memory that a row may take, but for its prompt; a larger one gets 413."
+    )
+    max_rows_bytes: int = Field(default=256_000_000, gt=0, description="Memory that the rows of all sessions may take.")
 
 
-class SessionsFull(Exception):
-    """As many sessions are open as may be: the caller should come back later.
-
-    Args:
-        count: How many that is.
-    """
-
-    def __init__(self, count: int) -> None:
-        super().__init__(f"{count} sessions are open, and that is the most.")
+class RowTooLarge(Exception):
+    """The row takes more memory than a session may hold."""
 
 
 class SessionClosed(Exception):
     """The session of that identity has ended and cannot be seeded again."""
 
 
-class RowKey(NamedTuple):
-    """What tells a row from others: its own keys, and a digest of their values."""
-
-    keys: tuple[str, ...]
-    digest: bytes
-
-
-def row_key(row: Mapping[str, Any], keys: tuple[str, ...] | None = None) -> RowKey | None:
-    """The key of a row, of which `responses_create_params` is no part; None where the row lacks one of `keys`, or has
-    a `row_key` that is none of them: then they are not the whole row.
+class Beginning:
+    """What a session is begun with.
 
     Args:
-        row: A row, or a request for a verdict that carries one.
-        keys: The keys that count; without, all of the row's own.
+        row: The data row that the episode is made from.
+        demo: Whether it is the demo row because the seed named none.
+        caller: Whose share its place is part of; None where callers have no shares.
+        brief: Whether it was begun by a call without a cookie: few of those, for a short time.
+        max_row_bytes: Memory that the row may take.
+
+    Raises:
+        RowTooLarge: it takes more.
     """
-    if keys is None:
-        keys = tuple(sorted(row.keys() - NOT_OF_THE_ROW))
-    elif not row.keys() >= set(keys) or ("row_key" in row and "row_key" not in keys):
-        return None
-    try:
-        text = json.dumps([_plain(row[key]) for key in keys], sort_keys=True)
-    except RecursionError:  # So deep is no row, but what a model has made up.
-        return None
-    return RowKey(keys, hashlib.sha256(text.encode()).digest())
 
-
-def _plain(value: Any) -> Any:
-    """A JSON value in which whole numbers are written in one way: some clients send 1.0 as 1."""
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return value
-
-
-def _matched(body: Mapping[str, Any], key: RowKey | None, demo: Row | None) -> int | None:
-    """By how many keys a request carries a session's whole row; None where it does not.
-
-    Args:
-        body: A request for a verdict.
-        key: Of the session's row.
-        demo: The demo row, where the session plays that because its seed named none: it is public, and a part will do.
-    """
-    if demo is not None:
-        own = body.keys() - NOT_OF_THE_ROW
-        same = [key for key in own & demo.keys() if body[key] == demo[key]]
-        return len(same) if len(same) == len(own & demo.keys()) and (same or not own) else None
-    # A row of nothing but its prompt can be recited by the model: no request can be told from a call of its own.
-    return len(key.keys) if key is not None and key.keys and row_key(body, key.keys) == key else None
+    def __init__(self, row: Row, *, demo: bool, caller: str | None, brief: bool, max_row_bytes: int) -> None:
+        self.row = row
+        self.demo = demo
+        self.caller = caller
+        self.brief = brief
+        self.kept = own_part(row)
+        # The demo row is there once, for all.
+        self.weight = 0 if demo else weight(self.kept, max_row_bytes)
+        self.waiting_weight = 0 if demo else weight(row, WAITING_WEIGHT)
+        if self.weight > max_row_bytes:
+            raise RowTooLarge(f"the row takes more than {max_row_bytes:,} bytes of memory (without its prompt).")
+        self.digests = digests_of(self.kept)
+        self.key = row_key(self.digests)
 
 
 class Session:
@@ -109,28 +92,24 @@ class Session:
     """
 
     __slots__ = (
-        *("calls", "cookie_header", "cookie_value", "demo", "ended", "failure", "frozen", "id", "key", "last_used"),
-        *("lock", "row", "state"),
+        *("brief", "caller", "calls", "cookie_header", "cookie_value", "demo", "ended", "failure", "frozen", "id"),
+        *("key", "last_used", "lock", "row", "state", "weight"),
     )
 
     def __init__(
-        self,
-        id: str,
-        row: Row,
-        key: RowKey | None,
-        state: Any,
-        cookie_value: str,
-        cookie_header: tuple[bytes, bytes],
-        demo: bool,
+        self, id: str, beginning: Beginning, state: Any, cookie_value: str, cookie_header: tuple[bytes, bytes]
     ) -> None:
         self.id = id
-        self.row = row
-        self.key = key
+        self.row = beginning.kept
+        self.key = beginning.key
+        self.weight = beginning.weight
+        self.caller = beginning.caller
+        self.brief = beginning.brief
         self.state = state
         self.cookie_value = cookie_value
         self.cookie_header = cookie_header
-        self.demo = demo
-        """Whether it plays the public demo row because its seed named none."""
+        self.demo = beginning.digests if beginning.demo else None
+        """The digests of the public demo row, where it plays that because its seed named none."""
         self.calls = 0
         """How many tools have been called."""
         self.failure: str | None = None
@@ -140,27 +119,28 @@ class Session:
         self.lock = asyncio.Lock()
         self.last_used = monotonic()
 
-    def matched(self, body: Mapping[str, Any]) -> int | None:
+    def matched(self, digests: Digests) -> int | None:
         """By how many keys a request for a verdict carries the whole row; None where it does not."""
-        return _matched(body, self.key, self.row if self.demo else None)
+        return keys_matched(digests, self.key, self.demo)
 
 
 class Ended:
     """What is kept of a session that has ended."""
 
-    __slots__ = ("demo", "key", "reason", "verdict", "verified")
+    __slots__ = ("demo", "key", "reason", "verdict", "verified", "weight")
 
     def __init__(self, reason: str, verdict: Verdict | None, session: Session, verified: bool) -> None:
         self.reason = reason
         self.verdict = verdict
         self.key = session.key
-        self.demo = session.row if session.demo else None
+        self.demo = session.demo
         self.verified = verified
         """Whether a request that carried the whole row has asked for the verdict."""
+        self.weight = sum(map(getsizeof, session.key.keys)) if session.key is not None and session.demo is None else 0
 
-    def matched(self, body: Mapping[str, Any]) -> int | None:
+    def matched(self, digests: Digests) -> int | None:
         """By how many keys a request for a verdict carries the whole row; None where it does not."""
-        return _matched(body, self.key, self.demo)
+        return keys_matched(digests, self.key, self.demo)
 
 
 class SessionStore:
@@ -175,8 +155,7 @@ class SessionStore:
         start: Makes the domain's object from a row. It may take its time; other sessions go on meanwhile.
         end: Releases what the domain's object holds. It must not raise.
         settle: The verdict on a session that nobody has asked for, where one can be had; called before it is ended.
-        max_sessions: Beyond this many, `SessionsFull`.
-        idle_seconds: A session that nobody has used for so long is ended.
+        settings: The limits.
     """
 
     REMEMBER = 4096
@@ -190,23 +169,27 @@ class SessionStore:
         start: Callable[[Row], Awaitable[Any]],
         end: Callable[[Any], Awaitable[None]],
         settle: Callable[[Session], Awaitable[Verdict | None]],
-        max_sessions: int,
-        idle_seconds: float,
+        settings: SessionSettings,
     ) -> None:
         self.cookie_name = cookie_name
-        self.max_sessions = max_sessions
-        self.idle_seconds = idle_seconds
+        self.idle_seconds = settings.idle_seconds
+        self.places = Places(
+            settings.max_sessions, settings.max_rows_bytes, settings.wait_seconds, self._forget_ended, self._make_room
+        )
+        self._most_brief = max(1, min(MOST_BRIEF, settings.max_sessions // 10))
         self._signer = Signer(secret, salt="gymkit.session")
         self._start = start
         self._end = end
         self._settle = settle
-        self._remember = max(self.REMEMBER, max_sessions)
+        self._remember = max(self.REMEMBER, settings.max_sessions)
         self._open: dict[str, Session] = {}
         # Sessions whose domain object is still being made.
         self._starting: dict[str, asyncio.Future[Session]] = {}
         self._background: set[asyncio.Task[None]] = set()
         # In the order of their last use.
         self._by_cookie: OrderedDict[str, Session] = OrderedDict()
+        # Those that were begun by a call without a cookie, the oldest first.
+        self._brief: dict[str, Session] = {}
         self._ended: OrderedDict[str, Ended] = OrderedDict()
         # Identities that were closed before they were ever seeded.
         self._never: OrderedDict[str, None] = OrderedDict()
@@ -217,24 +200,23 @@ class SessionStore:
     def __len__(self) -> int:
         return len(self._open)
 
-    @property
-    def full(self) -> bool:
-        """Whether as many sessions are open as may be."""
-        return len(self._open) + len(self._starting) >= self.max_sessions
-
     # ------------------------------------------------------------------------------------------------- find
 
     def cookie_value(self, header: bytes) -> str | None:
-        """This server's cookie in a Cookie header, or None."""
+        """This server's cookie in a Cookie header, or None.
+
+        A client may send several of that name, of which some are left from episodes before. The one of an open session
+        goes before others, then one that was issued here.
+        """
         text = header.decode("latin-1")
         if self.cookie_name not in text:
             return None
-        for part in text.split(";"):
-            name, _, value = part.strip().partition("=")
-            if name == self.cookie_name:
-                # Some clients quote the value, as RFC 2109 had it.
-                return value.strip('"')
-        return None
+        pairs = (part.strip().partition("=") for part in text.split(";"))
+        # Some clients quote the value, as RFC 2109 had it.
+        values = [value.strip('"') for name, _, value in pairs if name == self.cookie_name]
+        if len(values) > 1:
+            values.sort(key=lambda value: (value not in self._by_cookie, self.signed_id(value) is None))
+        return values[0] if values else None
 
     def find(self, cookie_value: str) -> Session | None:
         """The open or frozen session of a cookie, or None."""
@@ -256,7 +238,7 @@ class SessionStore:
         """Whether a session of that identity has ended, or was closed before it was seeded."""
         return session_id in self._ended or session_id in self._never
 
-    def unverified(self, body: Mapping[str, Any], beyond: int) -> list[str]:
+    def unverified(self, digests: Digests, beyond: int) -> list[str]:
         """The ids of sessions that wait for their verdict, and whose whole row a request for one carries: those whose
         rows have the most keys, more than `beyond`.
 
@@ -266,7 +248,7 @@ class SessionStore:
         most = beyond
         for keys in self._key_sets:
             if len(keys) > beyond and len(keys) >= most:
-                key = row_key(body, keys)
+                key = row_key(digests, keys)
                 ids = self._by_row.get(key) if key is not None else None
                 if ids:
                     found = [*ids, *(found if len(keys) == most else [])]
@@ -291,16 +273,18 @@ class SessionStore:
             cookie[self.cookie_name][attribute] = setting
         return value, (b"set-cookie", cookie[self.cookie_name].OutputString().encode("latin-1"))
 
-    async def open(self, row: Row, session_id: str | None = None, *, demo: bool = False) -> Session:
+    async def open(
+        self, beginning: Beginning, session_id: str | None = None, *, wanted: Callable[[], Awaitable[bool]] | None = None
+    ) -> Session:
         """Begin an episode; or wait for the one of that identity, where another request has just begun it.
 
         Args:
-            row: The data row that the episode is made from.
+            beginning: What it is begun with.
             session_id: The identity that NeMo Gym 0.7 assigns; without it, an unguessable one of our own.
-            demo: Whether it is the demo row because the seed named none.
+            wanted: Whether anybody still wants it, asked after it had to wait for its place.
 
         Raises:
-            SessionsFull: `max_sessions` are open.
+            NoPlace: there is none, nor has one become free in time.
             SessionClosed: the identity belongs to a session that has ended.
         """
         session_id = session_id or secrets.token_hex(16)
@@ -309,13 +293,21 @@ class SessionStore:
         begun = self._starting.get(session_id)
         if begun is not None:
             return await asyncio.shield(begun)
-        if self.full:
-            raise SessionsFull(self.max_sessions)
         begun = asyncio.get_running_loop().create_future()
         begun.add_done_callback(_retrieved)  # Mostly, nobody else waits for it.
         self._starting[session_id] = begun
         try:
-            session = await self._started(row, session_id, demo)
+            if beginning.brief:
+                await self._limit_brief()
+            waits = not self.places.has_room(beginning.caller, beginning.weight)
+            await self.places.take(beginning.caller, beginning.weight, beginning.waiting_weight)
+            try:
+                if waits and wanted is not None and not await wanted():
+                    raise NoPlace("the caller has gone.")
+                session = await self._started(beginning, session_id)
+            except BaseException:
+                self.places.give_back(beginning.caller, beginning.weight)
+                raise
         except BaseException as error:
             begun.set_exception(error if isinstance(error, Exception) else SessionClosed(session_id))
             raise
@@ -324,23 +316,32 @@ class SessionStore:
         begun.set_result(session)
         return session
 
-    async def _started(self, row: Row, session_id: str, demo: bool) -> Session:
-        # Taken before the environment gets the row, which it may change.
-        key, kept = row_key(row), {name: part for name, part in row.items() if name not in NOT_OF_THE_ROW}
-        state = await self._start(row)
+    async def _started(self, beginning: Beginning, session_id: str) -> Session:
+        state = await self._start(beginning.row)
         if self.was_closed(session_id):  # in the meantime
             await self._end(state)
             raise SessionClosed(session_id)
         value, header = self.cookie_header(session_id)
-        session = Session(session_id, kept, key, state, value, header, demo)
+        session = Session(session_id, beginning, state, value, header)
         if isinstance(state, EnvironmentFailed):
             session.state, session.failure = None, str(state)
         self._open[session_id] = session
         self._by_cookie[value] = session
-        if key is not None and key.keys and not demo:
+        key = session.key
+        if session.brief:
+            self._brief[session_id] = session
+        if key is not None and key.keys and session.demo is None:
             self._by_row.setdefault(key, set()).add(session_id)
             self._key_sets[key.keys] += 1
         return session
+
+    async def _limit_brief(self) -> None:
+        """End the oldest of the sessions that were begun without a cookie, where there are as many as may be."""
+        if len(self._brief) >= self._most_brief:
+            oldest = next((session for session in self._brief.values() if not session.lock.locked()), None)
+            if oldest is None:
+                raise NoPlace(f"{len(self._brief)} calls without a cookie are being answered, and that is the most.")
+            await self.close(oldest.id, "It was begun by a call without a cookie, and gave way to a later one.")
 
     async def close(
         self,
@@ -349,16 +350,16 @@ class SessionStore:
         verdict: Verdict | None = None,
         *,
         verified: bool = False,
-        after: "asyncio.Future[Any] | None" = None,
     ) -> None:
         """End a session, if it is open, and remember that it has ended. A second call changes nothing.
+
+        Where a tool or the grader still works on the domain's object, it is released only when they are done.
 
         Args:
             session_id: Its identity.
             reason: Why it ends, in a sentence.
             verdict: The verdict on it, if there is one.
             verified: Whether a request that carried the whole row has asked for the verdict.
-            after: What still works on the domain's object, which is released only then.
         """
         session = self._open.pop(session_id, None)
         if session is None:
@@ -367,19 +368,21 @@ class SessionStore:
                 while len(self._never) > self._remember:
                     self._never.popitem(last=False)
             return
-        self._ended[session_id] = Ended(reason, verdict, session, verified)
+        ended = self._ended[session_id] = Ended(reason, verdict, session, verified)
+        self.places.memory.take(ended.weight, None)
         if verified or verdict is None:
             self._forget_row(session_id, session.key)
         while len(self._ended) > self._remember:
-            oldest, ended = self._ended.popitem(last=False)
-            self._forget_row(oldest, ended.key)
+            self._forget_oldest()
         self._by_cookie.pop(session.cookie_value, None)
+        self._brief.pop(session_id, None)
         session.ended = True
         state, session.state = session.state, None
-        if after is None:
-            await self._end(state)
+        self.places.give_back(session.caller, session.weight)
+        if session.lock.locked():
+            self.in_background(self._end_when_free(session.lock, state))
         else:
-            self.in_background(self._end_after(after, state))
+            await self._end(state)
 
     def set_verified(self, session_id: str) -> None:
         """Note that a request that carried the whole row has asked for the verdict on a session that has ended."""
@@ -387,6 +390,16 @@ class SessionStore:
         if not ended.verified:
             ended.verified = True
             self._forget_row(session_id, ended.key)
+
+    def _forget_oldest(self) -> None:
+        oldest, ended = self._ended.popitem(last=False)
+        self.places.memory.give_back(ended.weight, None)
+        self._forget_row(oldest, ended.key)
+
+    def _forget_ended(self, wanted: int) -> None:
+        """Forget sessions that have ended until there is so much memory for rows."""
+        while self._ended and not self.places.memory.has_room(wanted, None):
+            self._forget_oldest()
 
     def _forget_row(self, session_id: str, key: RowKey | None) -> None:
         sessions = self._by_row.get(key, set()) if key is not None else set()
@@ -399,9 +412,9 @@ class SessionStore:
         if not self._key_sets[key.keys]:
             del self._key_sets[key.keys]
 
-    async def _end_after(self, work: "asyncio.Future[Any]", state: Any) -> None:
-        await asyncio.wait({work})
-        await self._end(state)
+    async def _end_when_free(self, lock: asyncio.Lock, state: Any) -> None:
+        async with lock:
+            await self._end(state)
 
     def in_background(self, work: Coroutine[Any, Any, None]) -> None:
         """Let something be done that nobody waits for."""
@@ -410,15 +423,44 @@ class SessionStore:
         task.add_done_callback(self._background.discard)
 
     async def close_idle(self) -> int:
-        """End the sessions that nobody has used for `idle_seconds`; returns how many there were."""
+        """End the sessions that nobody has used for `idle_seconds`, or a minute where a call without a cookie has begun
+        them; returns how many there were.
+        """
         horizon = monotonic() - self.idle_seconds
-        unused = takewhile(lambda session: session.last_used < horizon, self._by_cookie.values())
-        idle = [session for session in unused if not session.lock.locked()]
+        idle = [session for session in self._unused(UNUSED_SECONDS) if session.brief or session.last_used < horizon]
         for session in idle:
-            # A policy that stops calling must not be better off than one that loses.
-            verdict = await self._settle(session)
-            await self.close(session.id, f"Nobody had used it for {self.idle_seconds:g} seconds.", verdict)
+            await self._end_unused(session, "Nobody had used it for long enough.")
         return len(idle)
+
+    def _unused(self, seconds: float) -> list[Session]:
+        """The sessions that nobody has used for so long, or for `idle_seconds`; the one that has waited longest first."""
+        horizon = monotonic() - min(seconds, self.idle_seconds)
+        unused = takewhile(lambda session: session.last_used < horizon, self._by_cookie.values())
+        return [session for session in unused if not session.lock.locked()]
+
+    async def _end_unused(self, session: Session, reason: str) -> None:
+        # A policy that stops calling must not be better off than one that loses.
+        verdict = await self._settle(session)
+        await self.close(session.id, reason, verdict)
+
+    async def _make_room(self) -> None:
+        """End sessions that may give way, for those who wait for a place.
+
+        Frozen ones do, whose caller has said that he is done; and of a caller who is not the one that waits, those that
+        no call has ever used. Which of them: of those who have most, the one that has been unused for longest.
+        """
+        await self.close_idle()
+        for caller in list(self.places.callers_waiting()):
+            if self.places.has_room(caller) or self.places.sessions.held_by(caller):
+                continue  # What he waits for is not a place, or is a larger share.
+            unused = self._unused(UNUSED_SECONDS)
+            found = next((session for session in unused if session.frozen), None)
+            if found is None:
+                others = (each for each in unused if each.caller not in (None, caller) and not each.calls)
+                found = max(others, key=lambda each: self.places.sessions.held_by(each.caller), default=None)
+            if found is None:
+                return
+            await self._end_unused(found, "Nobody was using it, and somebody waited for its place.")
 
     async def close_all(self, reason: str) -> None:
         """End every session, without a verdict: it is the server that stops."""

@@ -5,23 +5,36 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Collection, Coroutine
+import re
+from codecs import BOM_UTF8
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, get_type_hints
 
-from fastapi import Request
+from fastapi import APIRouter, HTTPException, Request
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import PydanticSerializationError, to_json
 from starlette.responses import Response
+from starlette.routing import Mount, Route, WebSocketRoute
 from starlette.types import Receive
 
+from gymkit.access import CannotServe
 from gymkit.bodies import error_body
 from gymkit.grading import EnvironmentFailed
+from gymkit.signatures import Signature, read_signature
 
 log = logging.getLogger("gymkit")
 
 RESERVED_PATHS = frozenset({"/seed_session", "/verify", "/close_session", "/aggregate_metrics", "/mcp"})
 """NeMo Gym's own endpoints: a POST to one of them is no tool call."""
+
+COOKIE_MISSING = "gymkit.cookie_missing"
+"""Where the ASGI scope says that a call without a cookie has begun the session."""
+MISSING_NOTE = (
+    "(This call came without the session's cookie, so it was played in a new session of the demo row, which does not "
+    "last for long.)"
+)
+MISSING_HEADER = {"X-Session-Note": "the cookie was missing"}
 
 CUT_MARK = "\n[... {left_out:,} characters left out ...]\n"
 
@@ -61,9 +74,41 @@ class ToolFailed(Exception):
         self.status = status
 
 
-def _is_tool(path: str, methods: Collection[str] | None) -> bool:
-    """Whether a route is a tool: a POST to a path of one part that is not NeMo Gym's own."""
-    return set(methods or ()) == {"POST"} and path.count("/") == 1 and "{" not in path and path not in RESERVED_PATHS
+NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""What models may call: OpenAI's rule for the names of functions."""
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    410: {"description": "The session has ended, or this server does not know it."},
+    413: {"description": "The arguments are too large."},
+    422: {"description": "The arguments are wrong. The text says what is wrong with each."},
+    503: {"description": "A call without a session begins one, and the environment is full or stopping."},
+}
+"""The answers of a tool besides 200; a call that fails is 200 as well, with a text for the model."""
+
+
+def _is_tool(path: str, kwargs: Mapping[str, Any]) -> bool:
+    """Whether a route is a tool: every POST is, unless it is left out of the schema.
+
+    Raises:
+        CannotServe: it would be one that no agent could call, or that is called in another way than it says.
+    """
+    methods = {method.upper() for method in kwargs.get("methods") or ()}
+    if "POST" not in methods or kwargs.get("include_in_schema") is False:
+        return False
+    problem = ""
+    if methods != {"POST"}:
+        problem = "a tool is a POST and nothing else"
+    elif path in RESERVED_PATHS:
+        problem = "that is an endpoint of NeMo Gym's"
+    elif not NAME.fullmatch(path[1:]):
+        problem = "a tool's path is `/` and a name of at most 64 letters, digits, `_` and `-`"
+    elif kwargs.get("dependencies"):
+        problem = "a tool has no dependencies: call them in its body"
+    if problem:
+        raise CannotServe(
+            f"POST {path} is no tool: {problem}. (An endpoint that is none: app.post(..., include_in_schema=False).)"
+        )
+    return True
 
 
 class ToolRoute(APIRoute):
@@ -71,53 +116,89 @@ class ToolRoute(APIRoute):
 
     FastAPI still sees an ordinary route (OpenAPI, NeMo Gym's MCP exposure), but a request takes a short way: the body
     is parsed once, by the request model, and the answer is serialized once.
+
+    Raises:
+        CannotServe: the function cannot be a tool; one line says why.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
-        self.is_tool = _is_tool(path, kwargs.get("methods"))
+        self.is_tool = _is_tool(path, kwargs)
         if self.is_tool:
             self.tool_endpoint = endpoint
-            self.arguments_model, self._arguments_name, self._request_name = _parameters(endpoint)
-            endpoint = _guarded(endpoint, self._request_name)
+            self.signature = read_signature(path[1:], endpoint)
+            endpoint = _guarded(path[1:], endpoint, self.signature)
+            kwargs["responses"] = {**ERRORS, **(kwargs.get("responses") or {})}
         super().__init__(path, endpoint, **kwargs)
+
+    @property
+    def arguments_model(self) -> type[BaseModel] | None:
+        """The request model; None where there are no arguments."""
+        return self.signature.model
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         if not self.is_tool:
             return super().get_route_handler()
         name = self.path[1:]
-        model, arguments_name, request_name = self.arguments_model, self._arguments_name, self._request_name
+        model = self.signature.model
+        arguments_name, request_name = self.signature.whole or "arguments", self.signature.request or "request"
         call = self.endpoint
+        status = self.status_code or 200
 
         async def handle(request: Request) -> Response:
             kwargs: dict[str, Any] = {request_name: request}
             try:
                 if model is not None:
                     kwargs[arguments_name] = await _arguments(name, model, request)
-                answer = to_json(await call(**kwargs))
+                answer = _bytes_of(await call(**kwargs))
             except ToolFailed as failure:
+                log.info("Tool %s: %s", name, failure)
                 return Response(error_body(str(failure)), failure.status, media_type="application/json")
             except PydanticSerializationError as error:
                 log.exception("Tool %s answered with what is no JSON", name)
                 return Response(error_body(f"{name} failed: {error}"), media_type="application/json")
-            return Response(answer, media_type="application/json")
+            headers = MISSING_HEADER if COOKIE_MISSING in request.scope else None
+            return Response(answer, status, headers=headers, media_type="application/json")
 
         return handle
 
 
-def _parameters(endpoint: Callable[..., Any]) -> tuple[type[BaseModel] | None, str, str]:
-    """The request model of a tool, the name of that parameter, and the name of its `Request`."""
-    hints = get_type_hints(endpoint)
-    model: type[BaseModel] | None = None
-    model_name = request_name = ""
-    for name in inspect.signature(endpoint).parameters:
-        hint = hints.get(name)
-        if isinstance(hint, type) and issubclass(hint, BaseModel):
-            model, model_name = hint, name
-        elif isinstance(hint, type) and issubclass(hint, Request):
-            request_name = name
-    if not request_name:
-        raise TypeError(f"{endpoint.__qualname__}() needs a parameter `request: Request`, to find its session by")
-    return model, model_name, request_name
+def _bytes_of(answer: Any) -> bytes:
+    """A tool's answer as JSON; a response that the tool has made itself, too."""
+    if isinstance(answer, Response) and isinstance(getattr(answer, "body", None), bytes):
+        if "json" in answer.headers.get("content-type", ""):
+            return bytes(answer.body)
+        return to_json(ToolResponse(output=bytes(answer.body).decode(errors="replace")))
+    return to_json(answer)
+
+
+def tools_of_routers(router: APIRouter) -> Callable[..., None]:
+    """An `include_router` for the application's own router that makes the POSTs of another one tools."""
+    include = router.include_router
+
+    def include_router(other: APIRouter, *, prefix: str = "", **options: Any) -> None:
+        rest: list[Any] = []
+        outer = [*other.dependencies, *(options.get("dependencies") or [])]
+        for route in other.routes:
+            if not isinstance(route, Route | Mount | WebSocketRoute):
+                raise CannotServe("A router with tools includes another one: include both in the application.")
+            methods = list(route.methods or ()) if isinstance(route, APIRoute) else []
+            if not isinstance(route, APIRoute) or "POST" not in methods:
+                rest.append(route)
+                continue
+            router.add_api_route(
+                prefix + route.path,
+                getattr(route, "tool_endpoint", route.endpoint),
+                methods=methods,
+                dependencies=[*outer, *(each for each in route.dependencies if each not in other.dependencies)],
+                include_in_schema=route.include_in_schema,
+                status_code=route.status_code,
+            )
+        if rest:
+            others = APIRouter(dependencies=other.dependencies)
+            others.routes.extend(rest)
+            include(others, prefix=prefix, **options)
+
+    return include_router
 
 
 async def _arguments(name: str, model: type[BaseModel], request: Request) -> BaseModel:
@@ -129,7 +210,7 @@ async def _arguments(name: str, model: type[BaseModel], request: Request) -> Bas
         if len(body) > limit:
             raise ToolFailed(f"the arguments of {name} are larger than {limit:,} bytes.", 413)
     try:
-        return model.model_validate_json(bytes(body) or b"{}")
+        return model.model_validate_json(bytes(body).removeprefix(BOM_UTF8).strip() or b"{}")
     except ValidationError as error:
         problems = []
         for item in error.errors(include_url=False, include_context=False, include_input=False):
@@ -138,13 +219,16 @@ async def _arguments(name: str, model: type[BaseModel], request: Request) -> Bas
         raise ToolFailed(f"{name} was called wrongly. {'; '.join(problems)[:2000]}", 422) from None
 
 
-def _guarded(endpoint: Callable[..., Any], request_name: str) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _guarded(name: str, endpoint: Callable[..., Any], signature: Signature) -> Callable[..., Coroutine[Any, Any, Any]]:
     """The tool's body with the session's lock, a time limit, and every failure turned into text."""
     is_async = inspect.iscoroutinefunction(endpoint)
+    returns = get_type_hints(endpoint).get("return")
+    shown = ToolResponse if returns is str else returns
+    request_name = signature.request or "request"
 
-    @functools.wraps(endpoint)
-    async def guarded(**kwargs: Any) -> Any:
-        request: Request = kwargs[request_name]
+    async def guarded(**given: Any) -> Any:
+        request: Request = given.pop(request_name)
+        kwargs = signature.keywords(next(iter(given.values()), None), request)
         server = request.app.state.gymkit
         session = await server.session_for(request)
         limit = server.config.tool_seconds
@@ -181,19 +265,30 @@ def _guarded(endpoint: Callable[..., Any], request_name: str) -> Callable[..., C
         else:
             # Held until the body has really ended: a thread cannot be stopped, and the next call must not meet it.
             work.add_done_callback(lambda _: session.lock.release())
-            await _finish(work, request.receive, limit, endpoint.__name__)
+            await _finish(work, request.receive, limit, name)
         try:
-            return _limited(work.result(), server.config.max_output_characters)
+            note = MISSING_NOTE if COOKIE_MISSING in request.scope else ""
+            return _limited(work.result(), server.config.max_output_characters, note)
         except ToolFailed:
             raise
         except EnvironmentFailed as error:
-            log.error("Tool %s: %s", endpoint.__name__, error)
+            log.error("Tool %s: %s", name, error)
             session.failure = str(error)
             raise ToolFailed(f"the environment has failed. {error}"[:2000]) from None
+        except ValueError as error:
+            # What domains raise for a wrong move: the model's mistake, not the server's.
+            log.debug("Tool %s raised a ValueError", name, exc_info=True)
+            raise ToolFailed(f"{error or 'a wrong value.'}"[:2000]) from None
+        except HTTPException as error:  # as endpoints that are no tools refuse a request
+            raise ToolFailed(str(error.detail)[:2000]) from None
         except Exception as error:
-            log.exception("Tool %s failed", endpoint.__name__)
-            raise ToolFailed(f"{endpoint.__name__} failed: {type(error).__name__}: {error}"[:2000]) from None
+            log.exception("Tool %s failed", name)
+            raise ToolFailed(f"{name} failed: {type(error).__name__}: {error}"[:2000]) from None
 
+    guarded.__name__ = guarded.__qualname__ = name
+    guarded.__doc__ = endpoint.__doc__
+    is_model = isinstance(shown, type) and issubclass(shown, BaseModel)
+    guarded.__signature__ = signature.as_endpoint(shown if is_model else Any)  # pyright: ignore[reportFunctionMemberAccess]
     return guarded
 
 
@@ -221,8 +316,9 @@ async def _disconnected(receive: Receive) -> None:
         await asyncio.Event().wait()
 
 
-def _limited(result: Any, limit: int) -> Any:
-    """A tool's answer, with the middle of a text cut out that is longer than a model should have to read.
+def _limited(result: Any, limit: int, note: str) -> Any:
+    """A tool's answer, with the middle of a text cut out that is longer than a model should have to read, and a note
+    below it.
 
     What is no character (half of a surrogate pair, a byte of a file's name that is no UTF-8) becomes a question mark.
     """
@@ -234,4 +330,6 @@ def _limited(result: Any, limit: int) -> Any:
         half = limit // 2
         mark = CUT_MARK.format(left_out=len(result.output) - 2 * half)
         result = result.model_copy(update={"output": result.output[:half] + mark + result.output[-half:]})
+    if isinstance(result, ToolResponse) and note:
+        result = result.model_copy(update={"output": f"{result.output}\n{note}"})
     return result

@@ -4,22 +4,45 @@
 import asyncio
 import importlib
 import importlib.util
+import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
 import pytest
 import uvicorn
 from harness import SERVER_CLASS, Client, LiveServer
 from probe import ProbeServer
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gymkit.connections import limited
 from gymkit.fixture import make_server
 from gymkit.proxies import never_for_loopback
 from gymkit.rows import Row, data_path, read_rows
 
 never_for_loopback()
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the options
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Run the whole suite in several processes, one more than there are cores, since many tests wait; at most four.
+
+    Not where pytest is given files or `-n`, nor where pytest-xdist is not installed, as in `gym env test`.
+    """
+    whole = config.args_source is pytest.Config.ArgsSource.TESTPATHS and not config.option.usepdb
+    if whole and not hasattr(config, "workerinput") and getattr(config.option, "numprocesses", 0) is None:
+        config.option.numprocesses = min((os.cpu_count() or 1) + 1, 4)
+        config.option.dist = "loadfile"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep out of a report what one process cannot hand to another: a lone surrogate, which a log may hold."""
+    report = yield
+    report.sections = [(name, text.encode(errors="backslashreplace").decode()) for name, text in report.sections]
+    return report
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -66,7 +89,8 @@ def serving() -> Iterator[Callable[..., LiveServer]]:
         server.setup_liveness(app)
         server.setup_exception_middleware(app)
         listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
-        uvicorn_server = _Server(uvicorn.Config(app, log_level="warning"))
+        protocol: Any = limited(HttpToolsProtocol, server.connections)
+        uvicorn_server = _Server(uvicorn.Config(app, log_level="warning", http=protocol, proxy_headers=False))
         thread = threading.Thread(target=uvicorn_server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         running.append((uvicorn_server, thread))

@@ -3,11 +3,12 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
 import requests
+from requests.adapters import HTTPAdapter
 
 from gymkit.cli import load_player, load_server_class
 from gymkit.episodes import transcript, verify_request
@@ -34,21 +35,29 @@ class LiveServer:
         self.server = server
         self._loop = loop
 
-    def client(self) -> "Client":
-        return Client(self.url)
+    def client(self, address: str | None = None) -> "Client":
+        """A client; one that calls from another address of this machine, where one is named."""
+        return Client(self.url, address)
+
+    def run(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Do something on the server's event loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop()).result(60)
 
     def close_all_sessions(self) -> None:
-        closing = self.server._sessions.close_all("The test is over.")
-        asyncio.run_coroutine_threadsafe(closing, self._loop()).result(60)
+        self.run(self.server._sessions.close_all("The test is over."))
 
 
 class Client(requests.Session):
     """An agent's connection: one cookie jar, paths instead of URLs."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, address: str | None = None) -> None:
         super().__init__()
         self.trust_env = False
         self.base_url = url
+        if address is not None:
+            adapter = HTTPAdapter()
+            adapter.init_poolmanager(10, 10, source_address=(address, 0))
+            self.mount("http://", adapter)
 
     def request(self, method: str, url: str, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
         kwargs.setdefault("timeout", 60)

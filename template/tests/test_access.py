@@ -12,8 +12,9 @@ from typing import Any, ClassVar
 
 import pytest
 import requests
+from fastapi import FastAPI, Request
 from harness import Client, LiveServer, verify_body
-from probe import ROW, ProbeServer
+from probe import ROW, NoArguments, ProbeServer
 
 from gymkit import project, rate_limit
 from gymkit.fixture import make_server
@@ -71,6 +72,37 @@ def test_a_flood_of_wrong_keys_is_sent_away(serve: Any, monkeypatch: Any) -> Non
     assert client.get("/tools").status_code == 200
 
 
+def test_a_flood_of_wrong_keys_keeps_the_page_from_nobody(serve: Any, monkeypatch: Any) -> None:
+    """A browser asks for the page without the key, from the address of the one who guesses: behind one proxy, say."""
+    monkeypatch.setenv("ENV_API_KEY", "sesame")
+    live: LiveServer = serve(ProbeServer)
+    guessing, page = live.client(), live.client()
+    guessing.headers["Authorization"] = "Bearer guess"
+    assert 429 in {guessing.get("/tools").status_code for _ in range(200)}
+    locked = page.get("/", headers={"Accept": "text/html"})
+    assert (locked.status_code, locked.headers["Content-Type"].partition(";")[0]) == (401, "text/html")
+    page.headers["Authorization"] = "Bearer sesame"
+    assert page.get("/", headers={"Accept": "text/html"}).status_code == 200
+
+
+def test_no_verdict_is_lost_to_the_limit(serve: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ENV_RATE_LIMIT", "5")
+    live: LiveServer = serve(ProbeServer)
+    for keeps_cookie in (True, False):
+        client = live.client()
+        row = {**ROW, "row_key": str(keeps_cookie)}
+        client.seed(row)
+        client.tool("wait", seconds=0)
+        asking = client if keeps_cookie else live.client()
+        while asking.post("/no_tool").status_code != 429:
+            pass
+        started = time.monotonic()
+        assert asking.verdict(row)["reward"] == 1.0
+        assert time.monotonic() - started > 0.05
+    # And a seed waits for its turn as well, as far as that is near.
+    assert [live.client().post("/seed_session", json=ROW).status_code for _ in range(7)] == [200] * 7
+
+
 def test_requests_beyond_the_limit_are_told_when_to_come_back(serve: Any, monkeypatch: Any) -> None:
     monkeypatch.setenv("ENV_RATE_LIMIT", "5")
     live: LiveServer = serve(ProbeServer)
@@ -101,6 +133,42 @@ def test_a_limit_holds_on_average_and_forgets_callers(monkeypatch: pytest.Monkey
     for caller in ("b", "c"):
         assert limit.wait(caller) == 0
     assert limit.wait("a") == 0
+
+
+def test_who_is_behind_a_trusted_proxy_is_a_caller_of_his_own(serve: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ENV_RATE_LIMIT", "5")
+    monkeypatch.setenv("ENV_TRUSTED_PROXIES", "127.0.0.0/29, ::1")
+    live: LiveServer = serve(ProbeServer)
+
+    def statuses(forwarded: str, address: str = "127.0.0.1", count: int = 20) -> set[int]:
+        client = live.client(address)
+        return {client.post("/no_tool", headers={"X-Forwarded-For": forwarded}).status_code for _ in range(count)}
+
+    assert statuses("203.0.113.1, 127.0.0.2") == {404, 429}
+    assert statuses("203.0.113.1", "127.0.0.3", 1) == {429}
+    assert statuses("203.0.113.2", count=5) == {404}
+    # What the caller himself has put before it is not believed.
+    assert statuses("203.0.113.9, 203.0.113.3") == {404, 429}
+    assert statuses("203.0.113.8, 203.0.113.3", count=1) == {429}
+    # Nor is anybody else's word.
+    assert statuses("203.0.113.4", "127.0.0.9") == {404, 429}
+    assert statuses("203.0.113.5", "127.0.0.9", 1) == {429}
+    # A network of IPv6 is one caller.
+    assert statuses("2001:db8::1") == {404, 429}
+    assert statuses("2001:db8::2", count=1) == {429}
+
+
+def test_without_trusted_proxies_nobody_is_believed(serve: Any, monkeypatch: Any) -> None:
+    monkeypatch.setenv("ENV_RATE_LIMIT", "5")
+    client = serve(ProbeServer).client()
+    answers = [client.post("/no_tool", headers={"X-Forwarded-For": f"203.0.113.{number}"}) for number in range(20)]
+    assert {answer.status_code for answer in answers} == {404, 429}
+
+
+def test_a_trusted_proxy_is_an_address(monkeypatch: Any) -> None:
+    monkeypatch.setenv("ENV_TRUSTED_PROXIES", "10.0.0.0/8 proxy.example")
+    with pytest.raises(CannotServe, match="^ENV_TRUSTED_PROXIES: 'proxy.example' does not appear"):
+        make_server(ProbeServer).setup_webserver()
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "many", "nan", "inf"])
@@ -202,6 +270,43 @@ def test_the_log_names_no_secret(tmp_path: Path, rows: list[Row]) -> None:
     for name, secret in secrets.items():
         assert secret not in text, f"the log holds {name}"
     assert cookie.split("=", 1)[1] not in text
+
+
+class Leaking(ProbeServer):
+    """It says what it should not: in an answer, in an error, in a verdict, in the description of a tool."""
+
+    def setup_webserver(self) -> FastAPI:
+        app = super().setup_webserver()
+        app.post("/tell", description=f"Tell {os.environ['OUTSIDE_API_KEY']}.")(self.tell)
+        return app
+
+    async def tell(self, body: NoArguments, request: Request) -> str:
+        """Tell a secret."""
+        return f"the key is {os.environ['OUTSIDE_API_KEY']}"
+
+    async def fail(self, body: NoArguments, request: Request) -> str:
+        """Raise."""
+        raise RuntimeError(f"401 for https://outside.example?key={os.environ['OUTSIDE_API_KEY']}")
+
+    def grade(self, episode: Any, row: Row, response: Any) -> float:
+        raise RuntimeError(f"the judge refuses {os.environ['OUTSIDE_API_KEY']}")
+
+
+def test_no_answer_names_a_key(serve: Any, monkeypatch: Any) -> None:
+    secret = 'outside-"0123456789"'
+    monkeypatch.setenv("OUTSIDE_API_KEY", secret)
+    client: Client = serve(Leaking).client()
+    client.seed(ROW)
+    assert client.tool("tell") == "the key is " + "*" * (len(secret) + 2)
+    answers = [client.post("/fail", json={}), client.get("/openapi.json"), client.get("/tools")]
+    answers.append(client.get("/", headers={"Accept": "text/html"}))
+    for text in ("", "x" * 100_000):
+        client.seed({**ROW, "text": text})
+        answers.append(client.post("/verify", json=verify_body({**ROW, "text": text})))
+        assert "the judge refuses ***" in answers[-1].json()["failure_reason"]
+    for answer in answers:
+        assert answer.ok
+        assert "0123456789" not in answer.text
 
 
 def free_port() -> int:

@@ -1,8 +1,11 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """gymkit's small parts, each by itself: rows, answers, schemas, players, the conflict markers."""
 
+import io
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +17,9 @@ from harness import says, verify_body
 from nemo_gym.base_resources_server import BaseVerifyRequest
 from probe import ROW
 from pydantic import BaseModel, Field
+from rich.console import Console
 
+from gymkit import project
 from gymkit.answers import final_answer
 from gymkit.bodies import BadBody, read_object
 from gymkit.conflicts import conflicts
@@ -23,8 +28,11 @@ from gymkit.items import Item, function_call
 from gymkit.players import Move, Player
 from gymkit.project import ProjectError
 from gymkit.proxies import never_for_loopback
+from gymkit.recording import write_page
+from gymkit.redaction import redacted
 from gymkit.rows import Row, expected_output, read_rows
 from gymkit.schemas import tool_schemas
+from gymkit.terminal import shown
 from gymkit.tools import ToolRequest, ToolRoute
 
 
@@ -231,3 +239,64 @@ def test_conflict_markers_are_found_by_line(tmp_path: Path) -> None:
     path = tmp_path / "file.py"
     path.write_text("a\n<<<<<<< before\nb\n=======\nc\n>>>>>>> after\n")
     assert conflicts([path]) == [f"{path}:2", f"{path}:6"]
+
+
+# ------------------------------------------------------------------------------------------------------- what is shown
+
+
+@pytest.mark.parametrize(
+    ("text", "is_shown"),
+    [
+        ("plain, naïve\n\tand 😀", "plain, naïve\n\tand 😀"),
+        ("\x1b[2J\x1b]0;title\x07", "\\x1b[2J\\x1b]0;title\\x07"),
+        ("\x1b]8;;http://evil.example\x1b\\click", "\\x1b]8;;http://evil.example\\x1b\\click"),
+        ("\x9b31m a\rb\x08\x7f", "\\x9b31m a\\rb\\x08\\x7f"),
+        ("one\r\ntwo", "one\ntwo"),
+        ("user\u202egnp.exe \u2066a\u2069", "user\\u202egnp.exe \\u2066a\\u2069"),
+        ("[red]no markup[/red]", "[red]no markup[/red]"),
+        ("the key is shown-0123456789", "the key is ********"),
+    ],
+)
+def test_what_others_have_said_is_shown_without_control_sequences_keys_or_markup(
+    text: str, is_shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OUTSIDE_API_KEY", "shown-0123456789")
+    terminal = Console(file=io.StringIO(), force_terminal=True, color_system=None, width=100)
+    terminal.print(shown(text), end="")
+    assert terminal.file.getvalue().expandtabs() == is_shown.expandtabs()  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_keys_are_found_by_the_names_of_their_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HF_TOKEN", "ENV_API_KEY", "OPENAI_APIKEY", "db_password", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(name, f"value-of-{name}")
+        assert redacted(f"<value-of-{name}>") == "<********>"
+    for name, value in (("KEYBOARD", "value-of-keyboard"), ("SHORT_KEY", "abc"), ("TOKENIZER", "value-of-tokenizer")):
+        monkeypatch.setenv(name, value)
+        assert redacted(value) == value
+
+
+def test_a_recording_holds_no_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OUTSIDE_API_KEY", "recorded-0123456789")
+    result = verify_body({**ROW, "task_id": "recorded-0123456789"}, [says("It is recorded-0123456789.")])
+    result |= {"reward": 1.0, "responses_create_params": {"input": "recorded-0123456789"}}
+    write_page(result, tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    assert "It is ********." in text and "0123456789" not in text
+
+
+def test_a_log_holds_no_key(tmp_path: Path) -> None:
+    program = (
+        "import logging, sys; from gymkit.logs import drop_what_cannot_be_written as begin; begin()\n"
+        "print('key: logged-0123456789'); print('key: logged-0123456789', file=sys.stderr)\n"
+        "logging.basicConfig(); logging.error('key: %s', 'logged-0123456789')\n"
+        "raise RuntimeError('logged-0123456789')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=project.ROOT,
+        env=os.environ | {"OUTSIDE_API_KEY": "logged-0123456789"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == f"key: {'*' * 17}\n"
+    assert done.stderr.count("*" * 17) >= 3 and "0123456789" not in done.stderr.replace("raise RuntimeError", "")

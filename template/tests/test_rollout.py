@@ -7,15 +7,18 @@ import re
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from typing import Any, ClassVar
 
 import pytest
-from harness import PLAYER, LiveServer
+import requests
+from harness import PLAYER, SERVER_CLASS, LiveServer
 
-from gymkit import project
+import rollout as rollout_program
+from gymkit import project, serve
 from gymkit.client import RolloutError, tools_of
 from gymkit.rows import Row
 
@@ -136,18 +139,98 @@ def test_a_model_plays_over_responses_or_chat_completions(live: LiveServer, chat
     assert len(body.get("tools", [])) == len(live.client().tools())
 
 
-def test_a_taken_port_is_one_clear_line() -> None:
+class Proxy(BaseHTTPRequestHandler):
+    """A proxy in front of the environment, which answers by itself what it is told to."""
+
+    target: ClassVar[str] = ""
+    instead: ClassVar[list[tuple[str, int, dict[str, str]]]] = []
+    """To which path it answers next in place of the environment, with what status and headers; `*` is any tool."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        path = self.path if self.path in ("/seed_session", "/verify", "/close_session") else "*"
+        if self.instead and self.instead[0][0] == path:
+            _, status, headers = self.instead.pop(0)
+            self.answer(status, b"<html><title>Bad Gateway</title></html>", headers)
+            return
+        headers = {name: self.headers[name] for name in ("Cookie",) if name in self.headers}
+        answered = requests.post(self.target + self.path, data=body, headers=headers, timeout=60)
+        shown = {name: answered.headers[name] for name in ("Set-Cookie",) if name in answered.headers}
+        self.answer(answered.status_code, answered.content, shown)
+
+    def do_GET(self) -> None:
+        answered = requests.get(self.target + self.path, timeout=60)
+        self.answer(answered.status_code, answered.content, {})
+
+    def answer(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+SOON = {"Retry-After": "0"}
+
+
+LONG_AGO = {"Retry-After": "Thu, 01 Jan 1970 00:00:00 GMT"}
+
+EPISODES: list[tuple[list[tuple[str, int, dict[str, str]]], str]] = [
+    ([("/seed_session", 503, SOON), ("/seed_session", 429, LONG_AGO)], ""),
+    ([("/verify", 502, SOON), ("/verify", 504, SOON)], ""),
+    ([("/verify", 200, {})], "answered with what is no JSON: Bad Gateway"),
+    ([("/seed_session", 422, {})], "answered 422: Bad Gateway"),
+]
+WITH_TOOLS: list[tuple[list[tuple[str, int, dict[str, str]]], str]] = [
+    ([("*", 429, SOON)], ""),
+    ([("*", 502, SOON)], "answered 502: Bad Gateway"),
+    ([("*", 200, {})], "answered with what is no JSON: Bad Gateway"),
+]
+"""What the proxy answers in each episode, and what then is said of it."""
+
+
+def test_a_proxys_page_is_waited_out_or_a_failure_and_never_graded(live: LiveServer, tmp_path: Path) -> None:
+    """A page in place of a tool's answer would be graded as if the model had played on with it."""
+    episodes = EPISODES + (WITH_TOOLS if live.server.has_tools else [])
+    Proxy.target, Proxy.instead = live.url, [each for instead, _ in episodes for each in instead]
+    output = tmp_path / "rollouts.jsonl"
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Proxy)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        url = f"http://127.0.0.1:{server.server_port}"
+        done = rollout("--url", url, "--episodes", str(len(episodes)), "--output", str(output))
+    finally:
+        server.shutdown()
+    assert Proxy.instead == []
+    assert "Traceback" not in done.stdout + done.stderr
+    assert done.returncode == 1
+    results = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert len(results) == len(episodes)
+    failed = [result["failure_reason"] for result in results if result["mask_sample"]]
+    shown = sorted(reason[reason.index("answered") :] for reason in failed)
+    assert shown == sorted(text for _, text in episodes if text)
+    for reason in failed:
+        assert f"failed ({reason}): 1" in done.stdout
+    assert len(live.server._sessions) == 0
+
+
+def test_a_mistake_in_the_player_fails_its_episode_alone() -> None:
+    def wrong() -> Row:
+        return {}["nothing"]
+
+    with ThreadPoolExecutor() as pool:
+        result, failure = rollout_program.outcome(pool.submit(wrong))
+    assert result is None
+    assert failure is not None
+    assert rollout_program.described(failure).startswith("KeyError: 'nothing' (test_rollout.py, line ")
+
+
+def test_a_taken_port_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        done = subprocess.run(
-            [sys.executable, "server.py"],
-            cwd=project.ROOT,
-            env=os.environ | {"PORT": str(port)},
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-    assert done.returncode == 1
-    assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
-    assert "Traceback" not in done.stderr
+        monkeypatch.setenv("PORT", str(port))
+        with pytest.raises(SystemExit, match=f"^Cannot listen on 127.0.0.1:{port} "):
+            serve.run(SERVER_CLASS)

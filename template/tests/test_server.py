@@ -111,7 +111,7 @@ def test_several_workers_are_refused() -> None:
 
 
 def test_beyond_the_cap_a_seed_gets_503(serve: Serve) -> None:
-    live = serve(ProbeServer, max_sessions=2)
+    live = serve(ProbeServer, max_sessions=2, wait_seconds=0.3)
     clients = [live.client() for _ in range(3)]
     for client in clients[:2]:
         client.seed(ROW)
@@ -130,7 +130,7 @@ def test_a_full_server_still_knows_its_sessions(serve: Serve) -> None:
     """NeMo Gym 0.7 asks for the same session again where the first answer was lost; 0.4 knows no such request."""
     if not hasattr(nemo, "ResourcesSeedSessionRequest"):
         return
-    live = serve(ProbeServer, max_sessions=2)
+    live = serve(ProbeServer, max_sessions=2, wait_seconds=0.3)
     for session_id in ("ended", "first", "second"):
         assert live.client().post("/seed_session", json=typed_seed(session_id, ROW)).status_code == 200
         if session_id == "ended":
@@ -139,19 +139,14 @@ def test_a_full_server_still_knows_its_sessions(serve: Serve) -> None:
     assert again.post("/seed_session", json=typed_seed("second", ROW)).status_code == 200
     assert live.client().post("/seed_session", json=typed_seed("ended", ROW)).status_code == 409
     assert live.client().post("/seed_session", json=typed_seed("third", ROW)).status_code == 503
-    assert live.client().post("/seed_session", data=b'"resources_session_id').status_code == 503
+    assert live.client().post("/seed_session", data=b'"resources_session_id').status_code == 422
     assert again.verdict(ROW)["reward"] == 1.0
     assert live.client().post("/seed_session", json=typed_seed("third", ROW)).status_code == 200
 
 
-def test_those_who_come_in_together_do_not_exceed_the_cap(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_those_who_come_in_together_do_not_exceed_the_cap(serve: Serve) -> None:
     """There was room when the requests arrived, and is none any more."""
-
-    async def may_seed(self: Any, body: bytes) -> bool:
-        return True
-
-    monkeypatch.setattr("gymkit.middleware.GymMiddleware._may_seed", may_seed)
-    live = serve(ProbeServer, max_sessions=4)
+    live = serve(ProbeServer, max_sessions=4, wait_seconds=0.1)
     slow = {**ROW, "start_seconds": 0.3}
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(lambda _: live.client().post("/seed_session", json=slow), range(16)))
@@ -261,27 +256,43 @@ def test_an_episode_that_takes_too_long_to_begin_is_refused_and_released(serve: 
     assert refused.status_code == 503
     assert "new_episode() took more than 0.2 seconds" in refused.json()["output"]
     assert len(live.server._sessions) == 0
-    deadline = time.monotonic() + 5
-    while not live.server.released and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert live.server.released == [[]]
+    assert released(live) == [[]]
 
 
-def test_a_grader_that_takes_too_long_gives_the_lowest_reward(serve: Serve) -> None:
+@pytest.mark.parametrize("by", ["the verdict", "a close"])
+def test_a_grader_that_takes_too_long_gives_the_lowest_reward(serve: Serve, by: str) -> None:
     """And what it works on is released only when it has ended."""
     live = serve(Releasing, tool_seconds=0.2)
     client = live.client()
     row = {**ROW, "grade_seconds": 0.6}
     client.seed(row)
+    if by == "a close":
+        assert client.post("/close_session", json={}).status_code == 200
     verdict = client.verdict(row)
     assert (verdict["reward"], verdict["mask_sample"]) == (LOWEST, False)
     assert verdict["failure_kind"] == "verifier_error"
     assert verdict["failure_reason"] == "grade() took more than 0.2 seconds."
     assert live.server.released == []
+    assert released(live) == [["graded"]]
+
+
+def test_what_a_tool_still_works_on_is_released_when_the_tool_has_ended(serve: Serve) -> None:
+    live = serve(Releasing, tool_seconds=0.2)
+    client = live.client()
+    client.seed(ROW)
+    assert "took more than" in client.tool("block", seconds=0.8)
+    verdict = client.verdict(ROW)
+    assert (verdict["reward"], verdict["mask_sample"]) == (LOWEST, False)
+    assert live.server.released == []
+    assert released(live) == [["in", "out"]]
+
+
+def released(live: LiveServer) -> list[list[str]]:
+    """What has been released, when something has."""
     deadline = time.monotonic() + 5
     while not live.server.released and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert live.server.released == [["graded"]]
+    return live.server.released
 
 
 class Releasing(ProbeServer):
@@ -353,7 +364,9 @@ def test_a_long_output_has_its_middle_cut(serve: Serve) -> None:
 
 
 def test_a_call_without_a_cookie_begins_an_episode(probe: LiveServer, client: Client) -> None:
-    assert client.post("/count", json={}).json() == {"count": 0}
+    answer = client.post("/count", json={})
+    assert answer.json() == {"count": 0}
+    assert answer.headers["X-Session-Note"] == "the cookie was missing"
     assert client.tool("wait", seconds=0) == "in out"
     assert len(probe.server._sessions) == 1
 

@@ -26,6 +26,7 @@ TABLES = """
 | open, with calls             | refused | refused    | same          | runs    | settles | ends         | settles     |
 | open, graded by what is said | refused | refused    | same          | runs    | freezes | ends         | freezes     |
 | frozen                       | refused | refused    | same          | refused | nothing | ends         | nothing     |
+| frozen, and gave way         | refused | refused    | refused       | refused | nothing | nothing      | nothing     |
 | closed by its cookie         | refused | refused    | refused       | refused | nothing | nothing      | nothing     |
 | closed by its id             | refused | refused    | refused       | refused | nothing | nothing      | nothing     |
 | verified                     | begins  | begins     | refused       | refused | nothing | nothing      | nothing     |
@@ -42,6 +43,7 @@ TABLES = """
 | open, with calls             | verdict              | masked        | masked             | refused          |
 | open, graded by what is said | verdict              | masked        | masked             | refused          |
 | frozen                       | verdict              | masked        | masked             | refused          |
+| frozen, and gave way         | lowest               | masked        | masked             | refused          |
 | closed by its cookie         | verdict              | masked        | masked             | refused          |
 | closed by its id             | masked               | masked        | masked             | refused          |
 | verified                     | verdict              | masked        | masked             | refused          |
@@ -93,8 +95,10 @@ class State:
         self.id = session.id
         if "without a call" not in name:
             self.owner.tool("wait", seconds=0)
-        if name == "frozen" or name == "closed by its cookie":
+        if name.startswith("frozen") or name == "closed by its cookie":
             self.owner.post("/close_session", json={})
+            if name.endswith("gave way"):
+                live.run(store._end_unused(session, "Somebody waited for its place."))
         elif name == "closed by its id":
             self.owner.post("/close_session", json={"resources_session_id": self.id})
         elif name == "verified":
@@ -166,7 +170,7 @@ def lives(serve_for_all: Serve) -> dict[bool, LiveServer]:
 def test_each_request_in_each_state(lives: dict[bool, LiveServer], state: str, request_: str, outcome: str) -> None:
     if "its own" in request_ and not hasattr(nemo, "ResourcesSeedSessionRequest"):
         return  # NeMo Gym 0.4 knows no identity that a client assigns.
-    live = lives[state in ("open, graded by what is said", "frozen")]
+    live = lives[state.startswith(("open, graded by what is said", "frozen"))]
     untouched = State(state, live).what_is_left()
     session = State(state, live)
     did = session.ask(request_)

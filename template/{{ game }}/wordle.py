@@ -67,8 +67,9 @@ def is_word(text: str) -> bool:
 
 def score(secret: str, guess: str) -> list[str]:
     """The marks of a guess, one a letter: `RIGHT`, `PRESENT` or `ABSENT`."""
-    marks = [RIGHT if letter == wanted else ABSENT for letter, wanted in zip(guess, secret, strict=True)]
-    left = [wanted for letter, wanted in zip(guess, secret, strict=True) if letter != wanted]
+    pairs = list(zip(guess, secret, strict=True))
+    marks = [RIGHT if letter == wanted else ABSENT for letter, wanted in pairs]
+    left = [wanted for letter, wanted in pairs if letter != wanted]
     for place, letter in enumerate(guess):
         if marks[place] == ABSENT and letter in left:
             marks[place] = PRESENT

@@ -8,6 +8,7 @@ import io
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 MAX_ANSWER = 200
@@ -21,6 +22,9 @@ TOLERANCE = 0.005 + 1e-9
 """Answers are asked for with two decimals."""
 
 
+Same = Callable[[str, float | str], bool]
+
+
 class Notebook:
     """One episode: the files that it began with, what was run, what was submitted, and the score of that.
 
@@ -28,12 +32,13 @@ class Notebook:
         files: Text files by name, which are in the working folder at the beginning.
         expected: The answer, a number or a word. With a `result_file`, a list of the answer and the file's content.
         result_file: Name of a CSV or JSON file that has to be in the working folder at the end.
+        same: Says whether a submitted text is the answer; without, `same_answer()`.
 
     Raises:
         ValueError: no episode can be made from them.
     """
 
-    def __init__(self, files: Any, expected: Any, result_file: Any = None) -> None:
+    def __init__(self, files: Any, expected: Any, result_file: Any = None, same: Same | None = None) -> None:
         if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
             raise ValueError("`files` must hold texts by file name")
         if not all(re.fullmatch(r"\w[\w.-]*", name) for name in files):
@@ -47,6 +52,7 @@ class Notebook:
         self.result_file: str | None = result_file
         self._answer: float | str = answer
         self._content: str | None = content
+        self._same: Same = same or same_answer
         self.cells: list[tuple[str, str]] = []
         self.submitted: str | None = None
 
@@ -67,7 +73,7 @@ class Notebook:
         Args:
             result: Content of the result file at the end, None where there is none.
         """
-        if self.submitted is None or not same_answer(self.submitted, self._answer):
+        if self.submitted is None or not self._same(self.submitted, self._answer):
             return 0.0
         if self.result_file is None or self._content is None:
             return 1.0

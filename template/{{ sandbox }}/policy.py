@@ -31,13 +31,14 @@ def steps(kind: str, parameters: Mapping[str, Any]) -> Iterator[tuple[str, dict[
 
 # Each kind of task has either a command in SHELL, in which `$name` is a parameter of the task, or two cells, in READING
 # and in SOLVING, for which `p` holds the parameters.
-IMPORTS = "import collections, csv, datetime, glob, heapq, json, statistics"
+IMPORTS = "import collections, csv, datetime, glob, heapq, json, statistics\nfrom fractions import Fraction"
 SHELL = {
     "words": "grep -oE '[A-Za-z]+' text.txt | tr A-Z a-z | awk 'length >= $length' | sort -u | wc -l",
     "acrostic": "awk 'NR % $step == 0 {print substr($0, 1, 1)}' text.txt | tr -d '\\n'",
     "failures": "awk '$5 >= 500 {n[$1]++} END {for (a in n) if (n[a] >= $least) m++; print m + 0}' server.log",
 }
 
+NOTHING = "pass  # There are no files."
 READ_SALES = "rows = list(csv.DictReader(open('sales.csv')))"
 READING = {
     "total": READ_SALES,
@@ -52,6 +53,7 @@ READING = {
     "longest_gap": "times = sorted(datetime.datetime.fromisoformat(line.strip()) for line in open('stamps.txt'))",
     "shortest_path": "roads = json.load(open('roads.json'))",
     "contacts": "entries = json.load(open('contacts.json'))",
+    **dict.fromkeys(("dice", "series", "determinant", "lattice_paths", "interpolation", "collector"), NOTHING),
     "ledger": "months = [list(csv.DictReader(open(name))) for name in sorted(glob.glob('2024-*.csv'))]",
 }
 SOLVING = {
@@ -136,4 +138,43 @@ for month in months:
         balance[account] += balance[account] // 100
 print(balance[p['account']] / 100)
 """,
+    "dice": """
+sums = collections.Counter({0: 1})
+for _ in range(p['count']):
+    thrown = collections.Counter()
+    for total, ways in sums.items():
+        for face in range(1, p['sides'] + 1):
+            thrown[total + face] += ways
+    sums = thrown
+good = sum(ways for total, ways in sums.items() if total % p['divisor'] == 0)
+print(Fraction(good, p['sides'] ** p['count']))
+""",
+    "series": "print(sum(Fraction(1, k * (k + p['step'])) for k in range(1, p['terms'] + 1)))",
+    "determinant": """
+def determinant(m):
+    if not m:
+        return 1
+    minors = ([row[:c] + row[c + 1:] for row in m[1:]] for c in range(len(m)))
+    return sum((-1) ** c * m[0][c] * determinant(minor) for c, minor in enumerate(minors))
+print(determinant(p['matrix']))
+""",
+    "lattice_paths": """
+line = [0] * (p['size'] + 1)
+for y in range(p['size'] + 1):
+    for x in range(p['size'] + 1):
+        line[x] = 0 if [x, y] in p['holes'] else 1 if x == y == 0 else line[x] + (line[x - 1] if x else 0)
+print(line[-1])
+""",
+    "interpolation": """
+total = [Fraction(0)] * 5  # from the constant up
+for x, y in p['points']:
+    basis = [Fraction(y)]
+    for other, _ in p['points']:
+        if other != x:
+            raised, kept = [Fraction(0), *basis], [*(b * other for b in basis), Fraction(0)]
+            basis = [(one - two) / (x - other) for one, two in zip(raised, kept)]
+    total = [one + two for one, two in zip(total, basis)]
+print(' '.join(f'{int(f):+d}*x^{n}' for n, f in reversed(list(enumerate(total)))).replace('*x^0', '').lstrip('+'))
+""",
+    "collector": "print(sum(Fraction(p['kinds'], p['kinds'] - have) for have in range(p['wanted'])))",
 }

@@ -2,7 +2,7 @@
 
 `uv run gymkit data` writes the rows in data/ from it. Each task is made from a seed: small files, a question about them
 and the answer, which is computed from the numbers that the files were written from. (policy.py works the other way: it
-finds the answer in the files, by tool calls alone.)
+finds the answer in the files, by tool calls alone.) Tasks of mathematics have no files.
 """
 
 import csv
@@ -12,6 +12,7 @@ import re
 import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from heapq import heappop, heappush
 from itertools import pairwise
 from random import Random
@@ -31,6 +32,8 @@ class Task:
     content: str | None = None
     parameters: dict[str, Any] = field(default_factory=dict)
     """What the question asks for, as `steps()` wants it."""
+    form: str | None = None
+    """Of mathematics: the form of the answer, one of those in gymkit/forms.py."""
 
 
 PROMPT = """You have a computer of your own: a live Python interpreter (run_python; variables stay from call to call), \
@@ -39,6 +42,18 @@ a shell (run_shell), and a working folder with these files: {files}.
 {question}
 
 Work it out from the files. Then call submit_answer with the answer alone{rounding}; only the first answer counts."""
+
+MATHEMATICS = """You have a computer of your own: a live Python interpreter (run_python; variables stay from call to \
+call), a shell (run_shell), and an empty working folder.
+
+{question}
+
+Compute it exactly. Then call submit_answer with the answer alone, {form}; only the first answer counts."""
+FORMS = {
+    "fraction": "a fraction in lowest terms as 3/4",
+    "integer": "an integer",
+    "polynomial": "a polynomial in x as x^3 - 2x + 1",
+}
 
 REGIONS = ("north", "east", "south", "west")
 PRODUCTS = ("lamp", "chair", "desk", "shelf", "rug", "clock")
@@ -309,6 +324,90 @@ def ledger(random: Random) -> Task:
     return Task(files, question, balance[account] / 100, parameters={"account": account})
 
 
+# ------------------------------------------------------------------------------------- mathematics that wants computing
+
+
+def mathematics(question: str, answer: Fraction | str, **parameters: Any) -> Task:
+    """A task without files, whose answer is compared by value and form."""
+    form = "integer" if isinstance(answer, Fraction) and answer.denominator == 1 else "fraction"
+    form = form if isinstance(answer, Fraction) else "polynomial"
+    return Task({}, question, str(answer), parameters=parameters, form=form)
+
+
+def dice(random: Random) -> Task:
+    count, sides, divisor = random.randint(5, 9), random.choice([6, 8, 10, 12]), random.choice([7, 11, 13])
+    ways = [1] + [0] * (divisor - 1)  # by the remainder of the sum
+    for _ in range(count):
+        ways = [sum(ways[(rest - face) % divisor] for face in range(1, sides + 1)) for rest in range(divisor)]
+    question = (
+        f"{count} fair dice with {sides} sides each, numbered from 1, are thrown. What is the probability that their "
+        f"sum is divisible by {divisor}?"
+    )
+    return mathematics(question, Fraction(ways[0], sides**count), count=count, sides=sides, divisor=divisor)
+
+
+def series(random: Random) -> Task:
+    terms, step = random.randint(30, 60), random.randint(2, 5)
+    answer = sum((Fraction(1, k * (k + step)) for k in range(1, terms + 1)), Fraction(0))
+    question = f"What is the sum of 1/(k*(k+{step})) for k from 1 to {terms}?"
+    return mathematics(question, answer, terms=terms, step=step)
+
+
+def determinant(random: Random) -> Task:
+    matrix = [[random.randint(-9, 9) for _ in range(5)] for _ in range(5)]
+    answer = Fraction(1)
+    rows = [[Fraction(value) for value in row] for row in matrix]
+    for place in range(5):
+        pivot = next((row for row in range(place, 5) if rows[row][place]), None)
+        if pivot is None:
+            return determinant(random)
+        if pivot != place:
+            rows[place], rows[pivot], answer = rows[pivot], rows[place], -answer
+        answer *= rows[place][place]
+        for row in rows[place + 1 :]:
+            factor = row[place] / rows[place][place]
+            row[place:] = [one - factor * other for one, other in zip(row[place:], rows[place][place:], strict=True)]
+    return mathematics(f"What is the determinant of the matrix {matrix}?", answer, matrix=matrix)
+
+
+def lattice_paths(random: Random) -> Task:
+    size = random.randint(12, 16)
+    holes = sorted({(random.randint(1, size - 1), random.randint(1, size - 1)) for _ in range(6)})
+    ways: dict[tuple[int, int], int] = {(0, 0): 1}
+    for x in range(size + 1):
+        for y in range(size + 1):
+            if (x, y) != (0, 0):
+                ways[x, y] = 0 if (x, y) in holes else ways.get((x - 1, y), 0) + ways.get((x, y - 1), 0)
+    question = (
+        f"How many paths lead from (0, 0) to ({size}, {size}) in steps of one to the right or one up, without the "
+        f"points {', '.join(map(str, holes))}?"
+    )
+    return mathematics(question, Fraction(ways[size, size]), size=size, holes=[list(hole) for hole in holes])
+
+
+def interpolation(random: Random) -> Task:
+    factors = [random.choice([-7, -6, -5, -4, -3, 3, 4, 5, 6, 7]) for _ in range(5)]
+    points = [[x, sum(factor * x ** (4 - place) for place, factor in enumerate(factors))] for x in (-3, -1, 2, 4, 5)]
+    terms = [
+        f"{factor:+d}{'x' if place < 4 else ''}{f'^{4 - place}' if place < 3 else ''}"
+        for place, factor in enumerate(factors)
+    ]
+    question = (
+        f"Which polynomial of degree 4 or less goes through the points {', '.join(str(tuple(p)) for p in points)}?"
+    )
+    return mathematics(question, "".join(terms).removeprefix("+"), points=points)
+
+
+def collector(random: Random) -> Task:
+    kinds, wanted = random.randint(15, 25), random.randint(10, 14)
+    answer = sum((Fraction(kinds, kinds - have) for have in range(wanted)), Fraction(0))
+    question = (
+        f"Each box holds one of {kinds} pictures, all equally likely. How many boxes does one open on average until "
+        f"one has {wanted} different pictures?"
+    )
+    return mathematics(question, answer, kinds=kinds, wanted=wanted)
+
+
 KINDS: dict[str, Callable[[Random], Task]] = {
     # From one line of code to a program.
     "total": total,
@@ -324,6 +423,13 @@ KINDS: dict[str, Callable[[Random], Task]] = {
     "shortest_path": shortest_path,
     "contacts": contacts,
     "ledger": ledger,
+    # Mathematics.
+    "dice": dice,
+    "series": series,
+    "determinant": determinant,
+    "lattice_paths": lattice_paths,
+    "interpolation": interpolation,
+    "collector": collector,
 }
 
 SPLITS = {"demo": (0, 1), "example": (1, 1), "validation": (2, 4), "train": (6, 5)}
@@ -365,6 +471,8 @@ def _row(split: str, kind: str, number: int) -> dict[str, Any]:
     decimals = isinstance(task.answer, float)
     rounding = ", a number with two decimals" if decimals else " (a number)" if isinstance(task.answer, int) else ""
     prompt = PROMPT.format(files=", ".join(task.files), question=task.question, rounding=rounding)
+    if task.form:
+        prompt = MATHEMATICS.format(question=task.question, form=FORMS[task.form])
     row = {
         "task_id": f"analysis-{split}-{kind}-{number}",
         "prompt": prompt,
@@ -373,4 +481,5 @@ def _row(split: str, kind: str, number: int) -> dict[str, Any]:
         "parameters": task.parameters,
         "files": task.files,
     }
-    return row if task.result_file is None else row | {"result_file": task.result_file}
+    more = {"result_file": task.result_file, "form": task.form}
+    return row | {name: value for name, value in more.items() if value is not None}

@@ -28,6 +28,18 @@ def test_marks_follow_the_original_rules(secret: str, guess: str, marks: str) ->
     assert score(secret, guess) == [names[mark] for mark in marks]
 
 
+def test_letters_of_any_alphabet_are_marked() -> None:
+    assert score("жажда", "жажда") == [RIGHT] * 5
+    assert score("жажда", "жжжда") == [RIGHT, ABSENT, RIGHT, RIGHT, RIGHT]
+    assert score("жажда", "ажжда") == [PRESENT, PRESENT, RIGHT, RIGHT, RIGHT]
+
+
+def test_words_of_different_lengths_have_no_marks() -> None:
+    for guess in ("cran", "cranes"):
+        with pytest.raises(ValueError, match="zip"):
+            score("crane", guess)
+
+
 def test_a_game_is_won() -> None:
     game = WordleGame("crane")
     game.guess("slate")
@@ -37,6 +49,13 @@ def test_a_game_is_won() -> None:
     assert game.over
     assert game.guess("slate") == "The game is over. No further guess counts."
     assert game.guesses == ["slate", "crane"]
+
+
+def test_a_word_of_the_same_letters_is_another_word() -> None:
+    game = WordleGame("angel")
+    assert "Found" not in game.guess("angle")
+    assert not game.solved
+    assert not game.over
 
 
 def test_a_game_is_lost_and_the_word_stays_secret() -> None:
@@ -50,6 +69,22 @@ def test_a_game_is_lost_and_the_word_stays_secret() -> None:
     assert not game.solved
 
 
+def test_each_guess_costs_a_try() -> None:
+    game = WordleGame("crane")
+    said = [game.guess("slate").splitlines()[-1] for _ in range(MAX_GUESSES)]
+    many = [f"{left} tries left." for left in range(MAX_GUESSES - 1, 1, -1)]
+    assert said == [*many, "1 try left.", "The game is over: the word was not found."]
+
+
+def test_a_game_that_is_over_stays_over() -> None:
+    game = WordleGame("crane")
+    game.guesses = ["slate"] * (MAX_GUESSES + 1)
+    assert game.over
+    game = WordleGame("crane")
+    game.calls = MAX_CALLS + 1
+    assert game.over
+
+
 @pytest.mark.parametrize("word", ["", "cran", "cranes", "cr4ne", "crâne", "c rane", "a" * 4000, "\x00" * 5, "crane!"])
 def test_what_is_no_word_costs_no_try_and_is_not_repeated(word: str) -> None:
     game = WordleGame("crane")
@@ -60,9 +95,9 @@ def test_what_is_no_word_costs_no_try_and_is_not_repeated(word: str) -> None:
 
 def test_refused_guesses_end_the_game_too() -> None:
     game = WordleGame("crane")
-    for _ in range(MAX_CALLS):
-        game.guess("no word")
+    said = [game.guess("no word") for _ in range(20)]
     assert game.over
+    assert [text.endswith("6 tries left.") for text in said] == [True] * 19 + [False]
     assert game.guess("crane") == "The game is over. No further guess counts."
 
 
@@ -72,10 +107,19 @@ def test_a_secret_must_be_a_word(secret: str) -> None:
         WordleGame(secret)
 
 
+def test_a_secret_that_is_too_long_is_not_repeated_in_full() -> None:
+    with pytest.raises(ValueError, match="five letters") as raised:
+        WordleGame("long" * 1000)
+    assert len(str(raised.value)) == 200
+
+
 def test_feedback_is_read_back() -> None:
     game = WordleGame("crane")
     assert marks_in(game.guess("nacre")) == score("crane", "nacre")
     assert marks_in(game.guess("no word")) is None
+    for count in (1, 4, 6):
+        assert marks_in(" ".join([RIGHT] * count)) is None
+    assert marks_in("a b c d e") is None
 
 
 def test_the_solver_finds_almost_every_word() -> None:

@@ -7,6 +7,7 @@ import pytest
 from harness import Client
 
 from analysis import Notebook, same_answer, same_content
+from gymkit.forms import Expression
 from gymkit.rows import Row, data_path, expected_output, read_rows
 from policy import play
 from sandbox import Sandbox, cell_text, command_text
@@ -40,11 +41,20 @@ from tasks import KINDS, stands_in, tasks
         ("", 7, False),
         ("7" + " " * 500, 7, True),
         ("0" * 500 + "7", 7, False),
+        ("0" * 199 + "7", 7, True),
+        ("0" * 200 + "7", 7, False),
+        ("12.505", 12.5, True),
+        ("12.506", 12.5, False),
+        ("12.494", 12.5, False),
+        ("1000000000.9", 1e9, True),
+        ("1000000001.9", 1e9, False),
+        ("-1000000000.9", -1e9, True),
         ("ember", "ember", True),
         (" Ember ", "ember", True),
         ("embers", "ember", False),
         ("ember oak", "ember", False),
         ("oak, ember", "ember", False),
+        ("amber", "ember", False),
         ("", "ember", False),
         ("\x00", "ember", False),
     ],
@@ -70,6 +80,11 @@ def test_a_number_that_is_none_is_no_answer_in_a_file(given: str) -> None:
         ("a.csv", b"x,y\nleft,1.6\n", False),
         ("a.csv", b"x,y\nleft,1.50\nleft,1.50\n", False),
         ("a.csv", b"x,y\nleft\n", False),
+        ("a.csv", b"x,y\nleft,1.50,\n", False),
+        ("a.csv", b"x,y\nleft , 1.50\n", True),
+        ("a.csv", b"x,y\nlefs,1.50\n", False),
+        ("a.csv", b"x,y\nlefu,1.50\n", False),
+        ("a.csv", b"x,y\n", False),
         ("a.csv", b"", False),
         ("a.csv", b"\x00\xff" * 10, False),
         ("a.json", b'{"b": 2.0, "a": ["x"]}', True),
@@ -77,6 +92,11 @@ def test_a_number_that_is_none_is_no_answer_in_a_file(given: str) -> None:
         ("a.json", b'{"b": true, "a": ["x"]}', False),
         ("a.json", b'{"b": "2", "a": ["x"]}', False),
         ("a.json", b'{"b": 2, "a": ["x"], "c": 1}', False),
+        ("a.json", b'{"b": 2, "a": "x"}', False),
+        ("a.json", b'{"b": 2, "a": ["w"]}', False),
+        ("a.json", b'{"b": 2, "a": ["y"]}', False),
+        ("a.json", b'{"b": 2}', False),
+        ("a.json", b'[2, ["x"]]', False),
         ("a.json", b"[" * 100_000, False),
         ("a.json", b"no json", False),
         ("a.json", b'{"b": 2.0, "a": ["x"]}' + b" " * 100_000, True),
@@ -86,6 +106,37 @@ def test_a_number_that_is_none_is_no_answer_in_a_file(given: str) -> None:
 def test_files_are_compared_by_what_they_say(name: str, given: bytes, same: bool) -> None:
     expected = "x,y\nleft,1.50\n" if name.endswith(".csv") else '{"a": ["x"], "b": 2}'
     assert same_content(name, given, expected) is same
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [("[true, null, 1]", True), ("[false, null, 1]", False), ("[true, 0, 1]", False), ("[1, null, 1]", False)],
+)
+def test_values_of_json_are_of_one_kind(given: str, same: bool) -> None:
+    assert same_content("a.json", given.encode(), "[true, null, 1]") is same
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json"])
+def test_a_file_may_be_so_large(name: str) -> None:
+    expected = "x,y\nleft,1.50\nup,22\n" if name == "a.csv" else '{"a": ["x"], "b": 2}'
+    most = 100_000 + 10 * len(expected)
+    filling = "\n" if name == "a.csv" else " "
+    for more, same in ((0, True), (1, False)):
+        assert same_content(name, (expected + filling * (most - len(expected) + more)).encode(), expected) is same
+
+
+def test_a_file_may_have_many_rows() -> None:
+    rows = "n\n" + "".join(f"{number}\n" for number in range(300))
+    assert same_content("a.csv", rows.encode(), rows)
+    assert not same_content("a.csv", rows.encode(), rows + "300\n")
+
+
+def test_what_was_run_is_kept() -> None:
+    notebook = Notebook({"a.txt": "1"}, "one")
+    notebook.note("1 + 1", "2")
+    assert (notebook.files, notebook.cells) == ({"a.txt": "1"}, [("1 + 1", "2")])
+    assert "The episode is over" in notebook.submit("One")
+    assert notebook.score(b"not asked for") == 1.0
 
 
 def test_the_first_answer_counts() -> None:
@@ -103,6 +154,44 @@ def test_a_result_file_is_wanted_beside_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("form", "expected", "right", "wrong"),
+    [
+        (
+            "fraction",
+            "355/113",
+            ["355/113", r"\frac{355}{113}"],
+            ["710/226", "3.1415929", "356/113", "355/113 + 0", ""],
+        ),
+        ("integer", "2704156", ["2704156", "2,704,156"], ["2704157", "2704155+1", "comb(24,12)", "2704156.0"]),
+        (
+            "polynomial",
+            "3x^4-7x^3+5",
+            ["3*x^4 - 7*x^3 + 5", "5-7x^3+3x^4"],
+            ["3x^4-7x^3+6", "x^3(3x-7)+5", "3x^4-7x^3+5+1-1"],
+        ),
+    ],
+)
+def test_mathematics_is_compared_by_value_and_form(
+    form: str, expected: str, right: list[str], wrong: list[str]
+) -> None:
+    def score(answer: str) -> float:
+        notebook = Notebook({}, expected, None, lambda given, _: Expression(expected, form).is_met_by([given]) is True)
+        notebook.submit(answer)
+        return notebook.score(None)
+
+    assert [score(answer) for answer in right] == [1.0] * len(right)
+    assert [score(answer) for answer in wrong] == [0.0] * len(wrong)
+
+
+@pytest.mark.parametrize("row", [{"form": "roman"}, {"form": "integer", "ground_truth": [{"expected_output": "1+1"}]}])
+def test_a_bad_row_of_mathematics_gets_422(client: Client, rows: list[Row], row: Row) -> None:
+    mathematics = next(each for each in rows if each.get("form") == "fraction")
+    response = client.post("/seed_session", json=mathematics | row)
+    assert response.status_code == 422
+    assert "form" in response.json()["output"]
+
+
+@pytest.mark.parametrize(
     ("files", "expected", "result_file"),
     [
         (None, 7, None),
@@ -117,6 +206,11 @@ def test_a_result_file_is_wanted_beside_the_answer() -> None:
         ({}, 7, "a.csv"),
         ({}, [7, 8], "a.csv"),
         ({}, [7, "x"], 5),
+        ({}, [7, "x", "y"], "a.csv"),
+        ({}, [7], "a.csv"),
+        ({}, "7x", "a.csv"),
+        ({}, ["", "x"], "a.csv"),
+        ({}, [None, "x"], "a.csv"),
     ],
 )
 def test_a_bad_row_is_refused(files: object, expected: object, result_file: object) -> None:

@@ -332,6 +332,28 @@ def test_only_a_provider_that_is_lost_masks(serve: Any, use_fakes: UseFakes, kin
     assert verdict.get("failure_kind") == ("provider_unavailable" if failing == "provider" else None)
 
 
+class LostAtTheEnd(Fake):
+    """A sandbox whose provider is gone when its file is read for the grade."""
+
+    async def run_cell(self, code: str, *, seconds: float) -> CellResult:
+        return CellResult()
+
+    async def read_file(self, path: str) -> bytes:
+        raise ProviderLost("The provider is gone.")
+
+
+def test_a_provider_that_is_lost_while_the_grade_is_made_masks(serve: Any, use_fakes: UseFakes) -> None:
+    use_fakes(LostAtTheEnd)
+    client = serve().client()
+    row = {**demo_row(), "ground_truth": [{"expected_output": ["yes", '{"sum": 1}']}], "result_file": "sum.json"}
+    row["row_key"] = "1"
+    client.seed(row)
+    run(client, "1")
+    client.tool("submit_answer", answer="yes")
+    verdict = client.verdict(row)
+    assert (verdict["mask_sample"], verdict["failure_kind"]) == (True, "provider_unavailable")
+
+
 # ---------------------------------------------------------------------------------------------- beginning and end
 
 
