@@ -324,6 +324,25 @@ def test_a_change_on_the_same_line_is_a_conflict_that_cannot_be_overlooked(
     assert ".upper()" in project.read("server.py")
 
 
+def test_the_commands_of_the_generated_readme(releases: Releases, tmp_path: Path, env: dict[str, str]) -> None:
+    """By somebody whose git has no identity yet, as they stand there."""
+    releases.release("v0.1.0")
+    command = [*copier(), "copy", "--trust", "--defaults", str(releases.path), "my_env"]
+    run_ok(*command, cwd=tmp_path, env=env)
+    uvx = tmp_path / "bin" / "uvx"
+    uvx.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m "$@"\n')
+    uvx.chmod(0o755)
+    project = Project(tmp_path / "my_env", env | {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull})
+    section = project.read("README.md").split("\n## Updates\n")[1].split("\n## ")[0]
+    once, update = re.findall(r"```\n(.*?)```", section, re.DOTALL)
+    run_ok("bash", "-ec", once, cwd=project.path, env=project.env)
+    assert project.changed() == []
+    releases.change(MIDDLEWARE, "RETRY_AFTER_SECONDS = 5", "RETRY_AFTER_SECONDS = 7")
+    releases.release("v0.2.0")
+    run_ok("bash", "-ec", update, cwd=project.path, env=project.env)
+    assert "RETRY_AFTER_SECONDS = 7" in project.read(MIDDLEWARE)
+
+
 def test_edited_and_missing_template_files_are_named(
     releases: Releases, tmp_path: Path, env: dict[str, str], installed: Installed
 ) -> None:

@@ -1,6 +1,6 @@
 """Type the README's commands where nothing is installed, and report time, exit status and every warning.
 
-    python3 tools/fresh_machine.py [MACHINE ...] [--without-tests] [--folder FOLDER]
+    python3 tools/fresh_machine.py [MACHINE ...] [--commands first|second] [--folder FOLDER]
     python3 tools/fresh_machine.py --here python        on this very machine, by the commands for Python alone
     python3 tools/fresh_machine.py --here uv            on this very machine, by those for uv
 
@@ -70,15 +70,15 @@ MACHINES = {
 """`user` is uid 1000."""
 
 
-def blocks(has: str) -> tuple[list[str], list[str]]:
-    """The README's commands for a machine: those that generate and play, and that which tests the template."""
+def blocks(has: str, which: str) -> list[str]:
+    """The README's commands for a machine: the first generates and plays, the second tests the template."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.split("\n## On a fresh machine\n", 1)[1].split("\n## ", 1)[0]
     found = re.findall(r"^```\n(.*?)\n```$", section, re.DOTALL | re.MULTILINE)
     by_uv = [block for block in found if "~/.uv" not in block]
     by_python = [block for block in found if "~/.uv" in block]
     *play, test = by_uv if has == "uv" else by_python
-    return play, [test]
+    return {"first": play, "second": [test]}.get(which, [*play, test])
 
 
 # --------------------------------------------------------------------------------------------------- making a machine
@@ -209,44 +209,43 @@ def report(name: str, typed: Typed, logs: Path) -> bool:
     for line in typed.block.splitlines():
         print(f"  $ {line}")
     print(f"  last line: {typed.last_line()}")
+    if typed.status != 0:
+        print("\n".join(f"  | {line}" for line in typed.output.splitlines()[-40:]))
     for line in typed.warnings():
         print(f"  to look at: {line[:200]}")
     return typed.status == 0
 
 
-def try_machine(machine: Machine, folder: Path, with_tests: bool) -> bool:
+def try_machine(machine: Machine, folder: Path, which: str) -> bool:
     root = folder / machine.name
     make(machine, root)
-    play, test = blocks(machine.has)
-    typed = (type_in(entering(machine, root, block), block) for block in [*play, *(test if with_tests else [])])
+    typed = (type_in(entering(machine, root, block), block) for block in blocks(machine.has, which))
     well = all([report(machine.name, each, folder) for each in typed])
     shutil.rmtree(root)
     return well
 
 
-def try_here(has: str, with_tests: bool) -> bool:
-    play, test = blocks(has)
+def try_here(has: str, which: str) -> bool:
     print(f"As {pwd.getpwuid(os.geteuid()).pw_name}, in {Path.cwd()}")
-    commands = [*play, *(test if with_tests else [])]
-    return all(
-        [report("here", type_in(["bash", "-lc", block], block), Path(tempfile.gettempdir())) for block in commands]
-    )
+    logs = Path(tempfile.gettempdir())
+    typed = (type_in(["bash", "-lc", block], block) for block in blocks(has, which))
+    return all([report("here", each, logs) for each in typed])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("machine", nargs="*", choices=[*MACHINES, []], help="default: all")
     parser.add_argument("--here", choices=["python", "uv"], help="type on this very machine")
-    parser.add_argument("--without-tests", action="store_true", help="leave the second command out, which takes long")
+    parser.add_argument("--commands", choices=["first", "second", "both"], default="both", help="which to type")
     parser.add_argument("--folder", type=Path, help="for the machines and the logs (default: a temporary one)")
     options = parser.parse_args()
     if options.here:
-        return 0 if try_here(options.here, not options.without_tests) else 1
+        return 0 if try_here(options.here, options.commands) else 1
     folder = options.folder or Path(tempfile.mkdtemp(prefix="fresh-"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"Logs: {folder}")
     names = options.machine or list(MACHINES)
-    return 0 if all([try_machine(MACHINES[name], folder, not options.without_tests) for name in names]) else 1
+    return 0 if all([try_machine(MACHINES[name], folder, options.commands) for name in names]) else 1
 
 
 if __name__ == "__main__":
