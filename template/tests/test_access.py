@@ -232,7 +232,7 @@ def test_the_log_names_no_secret(tmp_path: Path, rows: list[Row]) -> None:
         process = subprocess.Popen(
             [sys.executable, "server.py"],
             cwd=project.ROOT,
-            env=os.environ | secrets | {"PORT": str(port), "ENV_RATE_LIMIT": "50"},
+            env=os.environ | secrets | {"PORT": str(port), "ENV_RATE_LIMIT": "5"},
             stdout=output,
             stderr=subprocess.STDOUT,
         )
