@@ -132,7 +132,7 @@ class Plays(Check):
             return seen
         agent, beside = Agent(world.server, row), Agent(world.server, row)
         try:
-            agent.items = play_on(agent.client, row, policy, MAX_TURNS)
+            play_on(agent.client, row, policy, MAX_TURNS, agent.items)
         except RolloutError:
             raise
         except Exception as error:
