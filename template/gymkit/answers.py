@@ -59,6 +59,9 @@ LINE = re.compile(
     re.IGNORECASE | re.MULTILINE,
 )
 
+SENTENCES = re.compile(r"[^\W\d_]{3}[.!?;] ")
+"""More than one sentence. A short word and a full stop may be a letter or an abbreviation: `B. Lima`, `St. Helens`."""
+
 
 def boxed(text: str) -> list[str]:
     r"""The contents of all complete `\boxed{...}`, braces balanced. Of boxes in each other, the outermost."""
@@ -81,7 +84,7 @@ def boxed(text: str) -> list[str]:
 def stated(text: str) -> list[str]:
     r"""The different answers that a text states: in boxes, and on lines that begin with `Answer:`.
 
-    A text that states none in this way is an answer itself, if it is one short line. A grader should want each of them
+    A text that states none in this way is an answer itself, if it is one line and one sentence. A grader should want each of them
     to be right: then it pays to state one. Empty where there is no answer, or no end of them.
     """
     if len(text) > MAX_CHARACTERS:
@@ -89,7 +92,8 @@ def stated(text: str) -> list[str]:
     found = boxed(text)
     found += [line for line in LINE.findall(text) if r"\boxed" not in line]
     if not found and "\\boxed" not in text:
-        found = [line] if "\n" not in (line := text.strip()) else []
+        line = text.strip()
+        found = [] if "\n" in line or SENTENCES.search(line) else [line]
     answers = list(dict.fromkeys(clean(answer) for answer in found if len(answer) <= MAX_ANSWER))
     too_many = len(answers) > MAX_STATED or any(len(answer) > MAX_ANSWER for answer in found)
     return [] if too_many or "" in answers else answers

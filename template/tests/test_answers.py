@@ -38,6 +38,8 @@ def test_boxes_have_balanced_braces(text: str, found: list[str]) -> None:
         ("Answer: A\nAnswer: B", ["A", "B"]),
         ("\\boxed{A}\nAnswer: B", ["A", "B"]),
         ("I think B is right,\nor perhaps C.", []),
+        ("B. Lima", ["B. Lima"]),
+        ("No, that is wrong. The answer is not B.", []),
         (r"\boxed{7", []),
         (r"\boxed{}", []),
         ("", []),

@@ -1,7 +1,7 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """A stand-in for a judge model: an OpenAI-compatible endpoint on loopback (Chat Completions, and the Responses API).
 
-It finds two answers to be the same where all words of one stand in the other. What it is shown may hold one of
+It finds two answers to be the same where all words of one stand in the other, which has no "not". What it is shown may hold one of
 `FAILURES` in square brackets, as `[500]`: then it fails in that way, and where that stands in an answer, only for it.
 
     python tests/standin_judge.py PORT [LOG_FILE]
@@ -47,7 +47,7 @@ def ruling(instruction: str, material: str) -> str:
     same, different = re.findall(r"(?:SAME|DIFFERENT)-\w+", instruction)[-2:]
     shown = json.loads(material)
     one, other = words(shown["answer_1"]), words(shown["answer_2"])
-    label = same if one <= other or other <= one else different
+    label = same if (one <= other or other <= one) and "not" not in one ^ other else different
     failure = failure_in(material)
     if failure == "prose":
         return "They are the same, I should think."
