@@ -89,4 +89,4 @@ def test_every_answer_is_one_that_the_document_names(environment: Environment, t
             schemathesis(url, tmp_path, CONFIG + OF_TOOLS, *of_tools, *most)
         schemathesis(url, tmp_path, CONFIG, "--include-path-regex", f"^{control}$", *most)
         assert client.get(f"{url}/health", timeout=10).ok
-    assert "Traceback" not in log.read_text(), log.read_text()[-5000:]
+        assert "Traceback" not in log.read_text(), log.read_text()[-5000:]
