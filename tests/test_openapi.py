@@ -84,9 +84,9 @@ def test_every_answer_is_one_that_the_document_names(environment: Environment, t
         cookie = "; ".join(f"{name}={value}" for name, value in client.cookies.get_dict().items())
         # The tools in one session, which nothing ends; then what begins and ends sessions.
         most = ("--max-examples", str(EXAMPLES))
-        schemathesis(
-            url, tmp_path, CONFIG + OF_TOOLS, "--exclude-path-regex", f"^{control}$", "-H", f"Cookie: {cookie}", *most
-        )
+        if client.get(f"{url}/tools", timeout=60).json():
+            of_tools = ("--exclude-path-regex", f"^{control}$", "-H", f"Cookie: {cookie}")
+            schemathesis(url, tmp_path, CONFIG + OF_TOOLS, *of_tools, *most)
         schemathesis(url, tmp_path, CONFIG, "--include-path-regex", f"^{control}$", *most)
         assert client.get(f"{url}/health", timeout=10).ok
-    assert "Traceback" not in log.read_text(), log.read_text()[-5000:]
+        assert "Traceback" not in log.read_text(), log.read_text()[-5000:]
