@@ -186,11 +186,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--include", action="append", default=[], metavar="PATH", help="take this file along, whatever the lists say"
     )
-    parser.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="show what would be uploaded and what would not, with the reason, and upload nothing",
-    )
+    parser.add_argument("--dry-run", action="store_true", help="show what would be uploaded and what would not, with the reason, and upload nothing")
     parser.add_argument(
         "--force", action="store_true", help="even if the Space holds something else, or is being built"
     )

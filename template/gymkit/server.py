@@ -683,9 +683,7 @@ def _typed_seed(body: Row) -> Any:
         raise HTTPException(422, f"This seeds no session. {_first_problem(error)}") from None
     # It stands in a cookie, in logs and in messages.
     if not _TOKEN.fullmatch(seed.resources_session_id):
-        raise HTTPException(
-            422, "This seeds no session. resources_session_id: at most 256 characters of A-Za-z0-9-._~:"
-        )
+        raise HTTPException(422, "This seeds no session. resources_session_id: at most 256 characters of A-Za-z0-9-._~:")
     return seed
 
 

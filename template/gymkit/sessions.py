@@ -39,9 +39,7 @@ class SessionSettings(BaseModel):
     max_sessions: int = Field(default=10_000, gt=0, description="Sessions that may be open.")
     idle_seconds: float = Field(default=3600, gt=0, description="A session unused for so long is ended.")
     wait_seconds: float = Field(
-        default=5,
-        ge=0,
-        description="A seed that finds no place waits for so long, counted anew whenever one was freed.",
+        default=5, ge=0, description="A seed that finds no place waits for so long, counted anew whenever one was freed."
     )
     max_row_bytes: int = Field(
         default=8_000_000, gt=0, description="Memory that a row may take, but for its prompt; a larger one gets 413."
@@ -276,11 +274,7 @@ class SessionStore:
         return value, (b"set-cookie", cookie[self.cookie_name].OutputString().encode("latin-1"))
 
     async def open(
-        self,
-        beginning: Beginning,
-        session_id: str | None = None,
-        *,
-        wanted: Callable[[], Awaitable[bool]] | None = None,
+        self, beginning: Beginning, session_id: str | None = None, *, wanted: Callable[[], Awaitable[bool]] | None = None
     ) -> Session:
         """Begin an episode; or wait for the one of that identity, where another request has just begun it.
 
