@@ -1,8 +1,9 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """A stand-in for a judge model: an OpenAI-compatible endpoint on loopback (Chat Completions, and the Responses API).
 
-It finds two answers to be the same where all words of one stand in the other, which has no "not". What it is shown may hold one of
-`FAILURES` in square brackets, as `[500]`: then it fails in that way, and where that stands in an answer, only for it.
+It finds two answers to be the same where all words of one stand in the other, which has no "not". What it is shown
+may hold one of `FAILURES` in square brackets, as `[500]`: then it fails in that way, and where that stands in an
+answer, only for it.
 
     python tests/standin_judge.py PORT [LOG_FILE]
 """
