@@ -13,7 +13,7 @@ import pytest
 from generated import FULL, LINES, ROOT, Environment, Template, copy_command, interpreter_for, run_ok
 from gym_servers import MODEL_TYPES, standin
 from locks import Quiet, locked
-from needs import NOTHING_IS_LEFT_OUT, left_out, missing_needs
+from needs import LONG_TOO, NOTHING_IS_LEFT_OUT, left_out, missing_needs
 from venvs import shared_venv
 
 Attach = Callable[[Path, str], Environment]
@@ -69,10 +69,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(trylast=True)  # after pytest itself has sorted by fixtures
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what `FULL=1` alone runs, and what is missing: it is not run, and so not counted, nor as skipped."""
-    out = [item for item in items if (item.get_closest_marker("full") and not FULL) or lacks(item)]
+    """Leave out what is not for this run, and what is missing: it is not run, and so not counted, nor as skipped."""
+    out = [item for item in items if takes_too_long(item) or lacks(item)]
     items[:] = sorted((item for item in items if item not in out), key=place)
     config.hook.pytest_deselected(items=out)
+
+
+def takes_too_long(item: pytest.Item) -> bool:
+    if item.get_closest_marker("full") and not FULL:
+        return True
+    return item.get_closest_marker("long") is not None and not LONG_TOO
 
 
 def lacks(item: pytest.Item) -> bool:

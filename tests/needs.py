@@ -19,6 +19,8 @@ Probe = Callable[[], bool]
 FULL = "FULL" in os.environ
 """Whether all is tested that can be, each archetype, line and model server with each other; else what CI tests."""
 NOTHING_IS_LEFT_OUT = FULL or os.environ.get("CI", "").lower() in ("true", "1")
+LONG_TOO = NOTHING_IS_LEFT_OUT or "LONG" in os.environ
+"""Whether tests that are marked as `long` run, too. Without them all takes less than ten minutes on two cores."""
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 PYTHON_OF_LINE = {"0.4": ">=3.12,<3.13.14", "0.7": ">=3.13.14,<3.14"}
@@ -170,7 +172,7 @@ def left_out(lines: Iterable[str]) -> str:
         others = [line for line in lines if find_python(line) is None and not download_python(line)]
     else:
         others = [line for line in PYTHON_OF_LINE if line not in lines]
-    names = [*missing_needs(), *(f"NeMo Gym {line}" for line in others)]
+    names = [*missing_needs(), *(f"NeMo Gym {line}" for line in others), *([] if LONG_TOO else ["what takes long"])]
     if not names:
         return ""
     packages = missing_packages()
@@ -182,6 +184,8 @@ def left_out(lines: Iterable[str]) -> str:
         pythons = " ".join(f"'{PYTHON_OF_LINE[line]}'" for line in others if find_python(line) is None)
         install = f"`uv python install {pythons}` and " if pythons else ""
         ways.append(f'{install}`NEMO_GYM_LINES="{" ".join(PYTHON_OF_LINE)}"`')
+    if not LONG_TOO:
+        ways.append("`LONG=1`")
     return f"{', '.join(names)}. To test that too: {'; '.join(ways)}"
 
 

@@ -7,6 +7,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pytest
 from conftest import Attach
 from generated import LINES, ROOT, Template, as_on_github, run_ok
 
@@ -155,6 +156,7 @@ def steps() -> list[str]:
     return [re.sub("^   ", "", block, flags=re.M) for block in re.findall(r"```\n(.*?)```", PAGE, re.DOTALL)]
 
 
+@pytest.mark.long
 def test_a_hand_made_environment_keeps_its_tool_bodies(template: Template, attach: Attach, tmp_path: Path) -> None:
     folder = tmp_path / "number_game"
     for name, text in {

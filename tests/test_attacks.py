@@ -88,6 +88,7 @@ def by_ng_run(environment: Environment, venv_of_servers: list[str], folder: Path
         return check_rewards(copy.path / "results" / "attacks.jsonl", plans)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("environment", BY_NG_RUN, indirect=True)
 def test_by_ng_run(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
     check_that_it_attacked(by_ng_run(environment, venv_of_servers, tmp_path, "my_env_simple_agent", PLANS))
@@ -104,6 +105,7 @@ def test_an_agent_of_the_environments_own(environment: Environment, venv_of_serv
     assert "cannot be begun anew" not in outputs
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("environment", [line for line in LINES if line == "0.7"], indirect=True)
 def test_by_gym_eval_run(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
     """With typed seeds, and a close after the verdict."""

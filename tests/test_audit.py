@@ -23,7 +23,7 @@ from generated import LINES, Environment, user_environ
 
 AUDIT = ("uv", "run", "gymkit", "audit")
 
-pytestmark = pytest.mark.xdist_group("audit")
+pytestmark = [pytest.mark.xdist_group("audit"), pytest.mark.long]
 
 on_newest = pytest.mark.parametrize("environment", LINES[-1:], indirect=True)
 

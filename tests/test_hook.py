@@ -301,7 +301,7 @@ def test_the_files_stay_where_copier_cannot_be_interrupted(machine: Machine, tem
     done = run("sh", "-c", f'trap "" INT; {command}', cwd=machine.folder, env=machine.env)
     assert done.returncode != 0
     assert "No Python that NeMo Gym runs on" in done.stderr
-    assert done.stderr.rstrip().endswith("uv sync --python 3.13")
+    assert "Go on by hand:\n  cd my_env\n  uv python install 3.13\n  uv sync --python 3.13" in done.stderr
     assert (machine.folder / "my_env" / "server.py").exists()
 
 

@@ -144,6 +144,7 @@ def test_gym_eval_run_of_the_validation_split(
     assert said.count('"POST /close_session HTTP/1.1" 200') == 64
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("environment", [f"sandbox {line}" for line in LINES if line == "0.7"], indirect=True)
 def test_gym_env_start_and_an_evaluation_against_it(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path

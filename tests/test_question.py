@@ -33,6 +33,7 @@ def test_its_own_tests_pass(environments: Environments, line: str) -> None:
         assert environment.own_tests(*(f"tests/test_{name}.py" for name in files)) > 250
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", LINES if FULL else LINES[:1])
 def test_its_own_tests_pass_with_a_judge(environments: Environments, line: str) -> None:
     environment = environments("question", line, "use_judge=true")
@@ -315,6 +316,7 @@ def judge_by(environment: Environment, model_type: str) -> Iterator[None]:
         config.write_text(before)
 
 
+@pytest.mark.long
 @pytest.mark.xdist_group("ray")
 @pytest.mark.parametrize("environment", [f"{JUDGED} {line}" for line in LINES if line == "0.7"], indirect=True)
 @pytest.mark.parametrize("model_type", MODEL_TYPES if FULL else MODEL_TYPES[1:])

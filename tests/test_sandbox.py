@@ -27,6 +27,7 @@ def test_its_own_tests_pass(environment: Environment) -> None:
         assert environment.own_tests(*(f"tests/{name}" for name in files)) > 80
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", LINES if FULL else LINES[:1])
 def test_the_same_tests_pass_through_e2bs_own_client(environments: Environments, line: str) -> None:
     environment = environments("sandbox", line, "use_e2b=true")

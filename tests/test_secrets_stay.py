@@ -27,6 +27,9 @@ LINKS = ("id_rsa", "notes.txt", "wordlists")
 """Links out of the environment: a file by a name of the list, a file by any name, a folder."""
 
 
+pytestmark = pytest.mark.needs("a container builder")
+
+
 @pytest.fixture
 def planted(template: Template, attach: Attach, tmp_path: Path) -> Iterator[Environment]:
     """An environment with all of these."""

@@ -7,6 +7,7 @@ from generated import FULL, LINES, ROOT, Environment, run
 
 
 # In CI the newest line does for both.
+@pytest.mark.long
 @pytest.mark.alone
 @pytest.mark.xdist_group("alone")
 @pytest.mark.parametrize("environment", LINES if FULL else LINES[-1:], indirect=True)

@@ -65,6 +65,7 @@ on_each = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.long
 @on_each
 def test_its_own_tests_pass(user_environments: UserEnvironments, name: str, line: str) -> None:
     assert user_environments(name, line).own_tests() > 150
@@ -89,6 +90,7 @@ def test_its_player_plays_and_its_commands_work(
     assert f"{REWARDS[name]} in " in said
 
 
+@pytest.mark.long
 @on_each
 def test_it_is_audited_without_a_word_of_configuration(
     user_environments: UserEnvironments, name: str, line: str
