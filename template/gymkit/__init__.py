@@ -22,12 +22,12 @@ The server
 - `middleware`  cookie, API key, size limit, and what happens to an error (plain ASGI)
 - `openapi`     what /openapi.json says of them
 - `page`        the page at `/`, on which a person can play
-- `config`      its settings
+- `config`      all settings in one class: those of `sessions` (how many, for how long), `tools` and the rest
 - `intake`      large bodies, as they arrive
 - `large_bodies`  what is in them, read so that nobody waits for it
 - `connections` how many connections there may be, and for how long
-- `sessions`    one episode per cookie: made from its row, one call at a time, always ended
-- `places`      how many sessions there may be, and the line of those who wait for a place
+- `sessions`    one episode per cookie: made from its row, one call at a time, always ended; and the limits of these
+- `places`      the line of those who wait for a place
 - `row_keys`    what tells a session's row from others
 - `shares`      who holds how much of what there is
 - `tools`       the route of a tool: arguments in, text out, with a time limit
