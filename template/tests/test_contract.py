@@ -196,7 +196,8 @@ def test_a_stored_transcript_is_masked_unless_the_config_says_otherwise(live: Li
     if live.server.config.grade_transcripts:
         assert stored["mask_sample"] or stored["reward"] == graded["reward"]
     else:
-        assert (stored["reward"], stored["mask_sample"], stored["failure_kind"]) == (0.0, True, "session_lost")
+        said = (stored["reward"], stored["mask_sample"], stored["failure_kind"])
+        assert said == (0.0, True, "session_lost"), stored["failure_reason"]
 
 
 # ------------------------------------------------------------------------------------------------- schemas and data
