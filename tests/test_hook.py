@@ -68,7 +68,8 @@ class Machine:
         self.program(self.bin / "uv", UV.format(log=self.log, python=sys.executable, sync=sync))
 
     def real_uv(self) -> None:
-        found = shutil.which("uv", path=user_environ()["PATH"]) or shutil.which("uv")
+        # What `uv run` names is uv itself; on PATH there may be a script that needs other programs.
+        found = os.environ.get("UV") or shutil.which("uv")
         assert found
         (self.bin / "uv").symlink_to(found)
 
@@ -243,7 +244,7 @@ def test_no_network(machine: Machine, template: Path) -> None:
         ("failed to copy file: No space left on device (os error 28)", "The disk is full"),
         ("failed to create directory: Permission denied (os error 13)", "uv may not write where it has to"),
         ("No solution found when resolving dependencies", "No set of versions fits together"),
-        ("error: Failed to fetch: `https://pypi.org/simple/x/`", "The network or the package index could not be used"),
+        ("error: Failed to fetch: `https://index.example/simple/x/`", "The network or the package index could not be used"),
         ("something else", "`uv sync` failed; what it said stands above."),
     ],
 )

@@ -213,7 +213,7 @@ def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     assert {n: t for n, t in after.items() if n not in own} == {n: t for n, t in fresh.items() if n not in own}
     assert after[f"{domain}.py"] != fresh[f"{domain}.py"]
     assert after["server.py"] != before["server.py"]
-    assert done.stdout.rstrip().endswith("uv run pytest")
+    assert "git diff\n  uv run pytest\n" in done.stdout
     tests = own_tests(installed(project), f"tests/test_{domain}.py", "tests/test_template_files.py")
     assert tests.returncode == 0, tests.stdout
 

@@ -94,7 +94,10 @@ BODIES = {
 @pytest.mark.parametrize(
     ("kind", "path"),
     [
-        *(("nested lists", path) for path in ("/seed_session", "/close_session", "/aggregate_metrics", "/no_such_tool")),
+        *(
+            ("nested lists", path)
+            for path in ("/seed_session", "/close_session", "/aggregate_metrics", "/no_such_tool")
+        ),
         *((kind, "/verify") for kind in BODIES),
     ],
 )
@@ -108,7 +111,9 @@ def test_a_body_that_would_take_long_to_read_is_refused_and_nobody_waits(
         longest = longest_wait(client, asked.done)
     assert asked.result().status_code in (400, 404, 413, 422), asked.result().text[:200]
     assert isinstance(asked.result().json(), dict)
-    assert longest < 1.0  # On a busy machine; reading the first kind takes seconds. benchmarks/strangers.py measures it.
+    assert (
+        longest < 1.0
+    )  # On a busy machine; reading the first kind takes seconds. benchmarks/strangers.py measures it.
     assert client.verdict(ROW)["reward"] == 1.0
 
 

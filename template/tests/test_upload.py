@@ -37,7 +37,15 @@ def test_what_the_server_needs_goes_along_and_no_answers(root: Path) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *(".env", "a/.env.local", "a/b/server.key", "key.pem", ".netrc", ".aws/credentials", ".config/gcloud/token.json"),
+        *(
+            ".env",
+            "a/.env.local",
+            "a/b/server.key",
+            "key.pem",
+            ".netrc",
+            ".aws/credentials",
+            ".config/gcloud/token.json",
+        ),
         *("secrets.toml", "a/secrets.json", "service_account.json", "credentials.json", ".ssh/id_ed25519", "id_rsa"),
         *("a/.git-credentials", ".pypirc", "private.p12", "terraform.tfvars", ".kube/config", "a/hf.token"),
     ],
@@ -55,7 +63,15 @@ def test_secrets_stay(root: Path, name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        *("rows.jsonl", "old/train.jsonl.gz", "tasks_old.py", "tasks.py~", "tasks.json", "my_tasks.py", "policy.py.orig"),
+        *(
+            "rows.jsonl",
+            "old/train.jsonl.gz",
+            "tasks_old.py",
+            "tasks.py~",
+            "tasks.json",
+            "my_tasks.py",
+            "policy.py.orig",
+        ),
         *("policy-2.py", "answers.csv", "solutions.py", "train.csv", "a/ground_truth.yaml", "a.parquet", "a/backup/x"),
     ],
 )

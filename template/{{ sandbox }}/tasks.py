@@ -335,7 +335,7 @@ def mathematics(question: str, answer: Fraction | str, **parameters: Any) -> Tas
 
 
 def dice(random: Random) -> Task:
-    count, sides, divisor = random.randint(5, 9), random.choice([6, 8, 10, 12]), random.choice([7, 11, 13])
+    count, sides, divisor = random.randint(4, 12), random.randint(5, 20), random.choice([7, 11, 13, 17])
     ways = [1] + [0] * (divisor - 1)  # by the remainder of the sum
     for _ in range(count):
         ways = [sum(ways[(rest - face) % divisor] for face in range(1, sides + 1)) for rest in range(divisor)]
