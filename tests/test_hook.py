@@ -244,7 +244,7 @@ def test_no_network(machine: Machine, template: Path) -> None:
         ("failed to copy file: No space left on device (os error 28)", "The disk is full"),
         ("failed to create directory: Permission denied (os error 13)", "uv may not write where it has to"),
         ("No solution found when resolving dependencies", "No set of versions fits together"),
-        ("error: Failed to fetch: `https://index.example/simple/x/`", "The network or the package index could not be used"),
+        ("error: Failed to fetch: `https://index.example/x/`", "The network or the package index could not be used"),
         ("something else", "`uv sync` failed; what it said stands above."),
     ],
 )

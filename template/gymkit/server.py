@@ -466,7 +466,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             if work is None:
                 session.lock.release()
             else:
-                work.add_done_callback(lambda _: session.lock.release())
+                session.hold_until(work, in_thread=not inspect.iscoroutinefunction(self.grade))
 
     async def _graded(self, grade: Callable[..., Any], *arguments: Any) -> tuple[Verdict, "asyncio.Future[Any] | None"]:
         """What a grader says; and, where its time is up, what still runs.

@@ -93,7 +93,7 @@ class Session:
 
     __slots__ = (
         *("brief", "caller", "calls", "cookie_header", "cookie_value", "demo", "ended", "failure", "frozen", "id"),
-        *("key", "last_used", "lock", "row", "state", "weight"),
+        *("in_thread", "key", "last_used", "lock", "row", "state", "weight"),
     )
 
     def __init__(
@@ -117,7 +117,18 @@ class Session:
         self.frozen = False
         self.ended = False
         self.lock = asyncio.Lock()
+        self.in_thread = False
+        """Whether who holds the lock is a thread, which cannot be stopped."""
         self.last_used = monotonic()
+
+    def hold_until(self, work: "asyncio.Future[Any]", *, in_thread: bool) -> None:
+        """Keep the lock, which is held, until a piece of work has really ended."""
+        self.in_thread = in_thread
+        work.add_done_callback(self._release)
+
+    def _release(self, _: "asyncio.Future[Any]") -> None:
+        self.in_thread = False
+        self.lock.release()
 
     def matched(self, digests: Digests) -> int | None:
         """By how many keys a request for a verdict carries the whole row; None where it does not."""
@@ -353,7 +364,8 @@ class SessionStore:
     ) -> None:
         """End a session, if it is open, and remember that it has ended. A second call changes nothing.
 
-        Where a tool or the grader still works on the domain's object, it is released only when they are done.
+        Where a thread still works on the domain's object, that is released only when the thread is done. A coroutine is
+        not waited for: what it works with is taken away, which ends it.
 
         Args:
             session_id: Its identity.
@@ -379,7 +391,7 @@ class SessionStore:
         session.ended = True
         state, session.state = session.state, None
         self.places.give_back(session.caller, session.weight)
-        if session.lock.locked():
+        if session.in_thread:
             self.in_background(self._end_when_free(session.lock, state))
         else:
             await self._end(state)

@@ -264,7 +264,7 @@ def _guarded(name: str, endpoint: Callable[..., Any], signature: Signature) -> C
             session.lock.release()
         else:
             # Held until the body has really ended: a thread cannot be stopped, and the next call must not meet it.
-            work.add_done_callback(lambda _: session.lock.release())
+            session.hold_until(work, in_thread=not is_async)
             await _finish(work, request.receive, limit, name)
         try:
             note = MISSING_NOTE if COOKIE_MISSING in request.scope else ""
