@@ -258,7 +258,11 @@ async def score_of_player(sandbox: Sandbox, row: Row) -> float:
     """Play a row in an emptied sandbox, without a server, and score it."""
     await sandbox.run_command("rm -rf ./*", seconds=30)
     await sandbox.run_cell("%reset -f", seconds=30)
-    notebook = Notebook(row["files"], expected_output(row), row.get("result_file"))
+    same = None
+    if "form" in row:
+        expression = Expression(expected_output(row), row["form"])
+        same = lambda given, _: expression.is_met_by([given]) is True  # noqa: E731
+    notebook = Notebook(row["files"], expected_output(row), row.get("result_file"), same)
     for name, text in notebook.files.items():
         await sandbox.write_file(name, text.encode())
     moves = play({"kind": row["kind"], "parameters": row["parameters"]})
