@@ -32,7 +32,8 @@ def tasks():
     splits = unmarked()
     for split, found in splits.items():
         if split != "demo":
-            found[-1]["expected_output"] = {answer}
+            plain = [task for task in found if not {{"form", "result_file"}} & task.keys()]
+            plain[-1]["expected_output"] = {answer}
     return splits
 """
 CONTEXT = "FROM scratch\nCOPY . /\n"
@@ -116,7 +117,7 @@ def test_an_answer_that_would_leave_is_found(marked: tuple[Environment, str], tm
     environment, marker = marked
     ignored = environment.path / ".dockerignore"
     before = ignored.read_text(encoding="utf-8")
-    ignored.write_text(before.replace("/tasks.py\n", "").replace("/data/*\n!/data/demo.jsonl\n", ""), encoding="utf-8")
+    ignored.write_text(before[before.index("# it may hold a secret") :], encoding="utf-8")
     refused = environment.run(*DEPLOY, "--dry-run")
     assert refused.returncode == 1
     assert ".dockerignore lacks the line" in refused.stderr

@@ -217,9 +217,9 @@ def test_rows_without_a_flaw_are_not_named(flawed: dict[str, Any]) -> None:
 
 def weak_comparison(environment: Environment) -> None:
     """A verdict is given to who sends the row's `task_id`."""
-    sessions = "gymkit/sessions.py"
-    edit(environment, sessions, "keys = tuple(sorted(row.keys() - NOT_OF_THE_ROW))", 'keys = ("task_id",)')
-    edit(environment, sessions, '"row_key" in row and "row_key" not in keys', "not keys")
+    rows = "gymkit/row_keys.py"
+    edit(environment, rows, "keys = tuple(sorted(digests))", 'keys = ("task_id",)')
+    edit(environment, rows, '"row_key" in digests and "row_key" not in keys', "not keys")
 
 
 @on_newest

@@ -1,6 +1,6 @@
 """Cheats of this environment: each tries to be paid for work that is not done (`uv run gymkit audit`).
 
-A cheat is a generator like `play(row)` in policy.py. It is given the whole row, the answer included, which no player knows.
+A cheat is a generator like `play(row)` in policy.py. It is given the whole row, with the answer, which no player knows.
 """
 
 import json
@@ -41,15 +41,13 @@ def replaces_the_application(row: Row) -> Moves:
 def works_on_when_all_is_over(row: Row) -> Moves:
     """terminates first, and does the task then"""
     yield "terminate", {"status": "failure", "answer": ""}
-    for name, arguments in row["oracle"][1:]:
-        yield name, arguments
+    yield from row["oracle"][1:]
 
 
 def does_something_else(row: Row) -> Moves:
     """does the task, and replaces the note as well"""
     *calls, end = row["oracle"]
-    for name, arguments in calls:
-        yield name, arguments
+    yield from calls
     for place in ("tab Note", "text"):
         x, y = middle(MAIN[place])
         yield "left_click", {"x": x, "y": y}

@@ -1,6 +1,6 @@
 """Cheats of this game: each tries to win without finding the word, and must earn nothing (`uv run gymkit audit`).
 
-A cheat is a generator like `play(row)` in policy.py. It is given the whole row, the answer included, which no player knows.
+A cheat is a generator like `play(row)` in policy.py. It is given the whole row, with the answer, which no player knows.
 """
 
 from collections.abc import Generator

@@ -1,6 +1,6 @@
 """Cheats of this environment: each tries to be paid without an answer, and must earn nothing (`uv run gymkit audit`).
 
-A cheat is a generator like `play(row)` in policy.py. It is given the whole row, the answer included, which no player knows.
+A cheat is a generator like `play(row)` in policy.py. It is given the whole row, with the answer, which no player knows.
 """
 
 import json
