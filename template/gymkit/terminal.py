@@ -2,6 +2,7 @@
 """The terminal that programs print to."""
 
 import re
+import signal
 import sys
 from typing import TextIO
 
@@ -17,6 +18,16 @@ def show_any_text(*streams: TextIO) -> None:
         reconfigure = getattr(stream, "reconfigure", None)  # A notebook's has none.
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def interrupt_once() -> None:
+    """Let Ctrl+C raise `KeyboardInterrupt` once: `uv run` may hand on a second signal, while the first is reported."""
+
+    def interrupt(number: int, frame: object) -> None:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
 
 
 show_any_text(sys.stdout, sys.stderr)
