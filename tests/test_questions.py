@@ -113,15 +113,26 @@ def test_headings_have_something_under_them(rendered: tuple[Path, dict[str, Any]
             assert next_level == 0 or next_level > level, line
 
 
-def test_python_compiles_and_is_linted_and_formatted(rendered: tuple[Path, dict[str, Any]]) -> None:
+def test_python_compiles_and_is_linted_and_formatted(rendered: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     folder, _ = rendered
     # By a Python of the environment's: that of these tests may be too old for its syntax.
     parse = "import ast, pathlib; [ast.parse(path.read_text('utf-8')) for path in pathlib.Path('.').rglob('*.py')]"
     run_ok(interpreter_for(LINES[0]), "-c", parse, cwd=folder)
-    # With the template's own files, which the environment's settings leave out.
-    everything = ["--no-cache", "--config", "extend-exclude = []", "."]
+    # With the template's own files, which the environment's settings leave out. (`--config` on the command line adds to
+    # these settings, and cannot take anything out of them.)
+    settings = (folder / "pyproject.toml").read_text("utf-8")
+    start = settings.index("extend-exclude = [")
+    everything = tmp_path / "ruff.toml"
+    everything.write_text(ruff_settings(settings[:start] + settings[settings.index("]\n", start) + 2 :]), "utf-8")
     for command in (["check"], ["format", "--check"]):
-        run_ok(sys.executable, "-m", "ruff", *command, *everything, cwd=folder)
+        run_ok(sys.executable, "-m", "ruff", *command, "--no-cache", "--config", everything, ".", cwd=folder)
+
+
+def ruff_settings(pyproject: str) -> str:
+    """What a pyproject.toml says to ruff, as a ruff.toml."""
+    sections = re.split(r"(?m)^(?=\[)", pyproject)
+    ruff = [section for section in sections if section.startswith("[tool.ruff")]
+    return "".join(ruff).replace("[tool.ruff]\n", "").replace("[tool.ruff.", "[")
 
 
 def test_ruff_leaves_the_templates_files_to_the_template(rendered: tuple[Path, dict[str, Any]]) -> None:

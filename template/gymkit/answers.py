@@ -84,8 +84,8 @@ def boxed(text: str) -> list[str]:
 def stated(text: str) -> list[str]:
     r"""The different answers that a text states: in boxes, and on lines that begin with `Answer:`.
 
-    A text that states none in this way is an answer itself, if it is one line and one sentence. A grader should want each of them
-    to be right: then it pays to state one. Empty where there is no answer, or no end of them.
+    A text that states none in this way is an answer itself, if it is one line and one sentence. A grader should want
+    each of them to be right: then it pays to state one. Empty where there is no answer, or no end of them.
     """
     if len(text) > MAX_CHARACTERS:
         return []

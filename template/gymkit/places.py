@@ -62,7 +62,11 @@ class Places:
 
     def may_wait(self, caller: str | None, weight: int = 0) -> bool:
         """Whether a caller may wait for a place."""
-        return self.wait_seconds > 0 and self._waiting.has_room(1, caller) and self._waiting_memory.has_room(weight, caller)
+        return (
+            self.wait_seconds > 0
+            and self._waiting.has_room(1, caller)
+            and self._waiting_memory.has_room(weight, caller)
+        )
 
     def callers_waiting(self) -> Iterator[str | None]:
         """Those who wait, the first in line first."""

@@ -285,7 +285,11 @@ class SessionStore:
         return value, (b"set-cookie", cookie[self.cookie_name].OutputString().encode("latin-1"))
 
     async def open(
-        self, beginning: Beginning, session_id: str | None = None, *, wanted: Callable[[], Awaitable[bool]] | None = None
+        self,
+        beginning: Beginning,
+        session_id: str | None = None,
+        *,
+        wanted: Callable[[], Awaitable[bool]] | None = None,
     ) -> Session:
         """Begin an episode; or wait for the one of that identity, where another request has just begun it.
 

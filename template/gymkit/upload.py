@@ -96,9 +96,7 @@ class _Rules:
         own = {line: index for index, line in enumerate(lines)}
         if with_answers:
             answers = self._reasons[own["/tasks.py"]]
-            lines = [
-                "" if reason == answers else line for line, reason in zip(lines, self._reasons, strict=True)
-            ]
+            lines = ["" if reason == answers else line for line, reason in zip(lines, self._reasons, strict=True)]
         lines += [".git", ".venv", *(f"!/{path}" for path in include)]
         self._reasons += ["it was made here"] * 2 + [""] * len(include)
         self._spec = GitIgnoreSpec.from_lines(lines)
