@@ -64,7 +64,7 @@ def read_response(body: Any) -> Response:
 
 
 def _as_it_is(body: Any) -> Response:
-    """A response that NeMo Gym's class takes. Of a long one a few items are read at a time: it holds the interpreter."""
+    """A response that NeMo Gym's class takes. A long one is read a few items at a time: it holds the interpreter."""
     output = body.get("output") if isinstance(body, dict) else None
     if not isinstance(output, list) or len(output) <= ITEMS_AT_ONCE:
         return Response.model_validate(body)
