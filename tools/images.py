@@ -8,7 +8,6 @@ As a command it builds the image of every archetype, with E2B and without, and r
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -19,11 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import requests
-
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 from generated import ARCHETYPES, CHECK, USES_E2B, Environment, Template, generate, interpreter_for, run_ok
+from processes import answers, started
 
 # What CPython's own extension modules are linked with.
 PYTHON_LIBRARIES = "libssl3,libsqlite3-0,libffi8,zlib1g,libbz2-1.0,liblzma5,libreadline8,libuuid1,libncursesw6"
@@ -139,30 +137,12 @@ class Container:
     @contextmanager
     def serving(self, port: int, **env: str) -> Iterator[float]:
         """`docker run`: the image's own command, until it answers on the port. Yields the seconds that this took."""
-        log = self.buildah.folder / f"{self.name}.log"
-        started = time.monotonic()
-        with open(log, "w") as output:
-            process = subprocess.Popen(
-                self.command(*(self.settings.get("Entrypoint") or []), *self.settings["Cmd"], **env),
-                env=os.environ | self.buildah.env,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            while True:
-                try:
-                    requests.get(f"http://127.0.0.1:{port}/health", timeout=5)
-                    break
-                except requests.ConnectionError:
-                    waited = time.monotonic() - started
-                    assert process.poll() is None and waited < 180, f"after {waited:.0f} s:\n{log.read_text()}"
-                    time.sleep(0.02)
-            yield time.monotonic() - started
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGTERM)
-                process.wait(60)
+        folder = self.buildah.folder
+        command = self.command(*(self.settings.get("Entrypoint") or []), *self.settings["Cmd"], **env)
+        ready = answers(f"http://127.0.0.1:{port}/health")
+        began = time.monotonic()
+        with started(command, folder, os.environ | self.buildah.env, folder / f"{self.name}.log", ready, seconds=180):
+            yield time.monotonic() - began
 
 
 def _driver(folder: Path) -> str:
