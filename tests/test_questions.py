@@ -122,17 +122,10 @@ def test_python_compiles_and_is_linted_and_formatted(rendered: tuple[Path, dict[
     # these settings, and cannot take anything out of them.)
     settings = (folder / "pyproject.toml").read_text("utf-8")
     start = settings.index("extend-exclude = [")
-    everything = tmp_path / "ruff.toml"
-    everything.write_text(ruff_settings(settings[:start] + settings[settings.index("]\n", start) + 2 :]), "utf-8")
+    everything = tmp_path / "pyproject.toml"
+    everything.write_text(settings[:start] + settings[settings.index("]\n", start) + 2 :], "utf-8")
     for command in (["check"], ["format", "--check"]):
         run_ok(sys.executable, "-m", "ruff", *command, "--no-cache", "--config", everything, ".", cwd=folder)
-
-
-def ruff_settings(pyproject: str) -> str:
-    """What a pyproject.toml says to ruff, as a ruff.toml."""
-    sections = re.split(r"(?m)^(?=\[)", pyproject)
-    ruff = [section for section in sections if section.startswith("[tool.ruff")]
-    return "".join(ruff).replace("[tool.ruff]\n", "").replace("[tool.ruff.", "[")
 
 
 def test_ruff_leaves_the_templates_files_to_the_template(rendered: tuple[Path, dict[str, Any]]) -> None:
