@@ -20,7 +20,7 @@ from gymkit.players import Player
 from gymkit.project import ROOT, ProjectError, one_line, reward_range
 from gymkit.proxies import never_for_loopback
 from gymkit.redaction import redacted
-from gymkit.terminal import printable
+from gymkit.terminal import interrupt_once, printable
 
 COMMANDS = {
     "data": "write the task rows in data/ from tasks.py and the tools",
@@ -190,6 +190,7 @@ def parser_of(command: str, subparsers: Any) -> None:
 def main() -> None:
     """The entry point of the program `gymkit`."""
     never_for_loopback()
+    interrupt_once()
     parser = argparse.ArgumentParser(prog="gymkit", description="The commands of this environment.")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     # Only the one that is asked for is imported: NeMo Gym takes seconds.

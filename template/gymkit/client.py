@@ -68,11 +68,11 @@ class EnvironmentClient:
             time.sleep(wait)
         raise AssertionError("PATIENCE is at least 1")
 
-    def post_ok(self, path: str, body: Any) -> Item:
-        """Post what must succeed; the answer. It is posted again where the environment is full, or cannot be reached.
+    def post_again(self, path: str, body: Any) -> requests.Response:
+        """Post a JSON body, again where the environment is full, or cannot be reached.
 
         Raises:
-            RolloutError: it does not succeed.
+            RolloutError: there is no answer.
         """
         response = self.post(path, body)
         for _ in range(RETRIES):
@@ -81,6 +81,15 @@ class EnvironmentClient:
                 break
             time.sleep(wait)
             response = self.post(path, body)
+        return response
+
+    def post_ok(self, path: str, body: Any) -> Item:
+        """Post what must succeed, as `post_again` does; the answer.
+
+        Raises:
+            RolloutError: it does not succeed.
+        """
+        response = self.post_again(path, body)
         if not response.ok:
             self._refused(response, path)
         answer = self.json_in(response, path)

@@ -72,8 +72,8 @@ class Places:
         """Those who wait, the first in line first."""
         return (each.caller for each in self._line)
 
-    async def take(self, caller: str | None, weight: int, waiting_weight: int) -> None:
-        """Take a place, and memory for a row.
+    async def take(self, caller: str | None, weight: int, waiting_weight: int) -> bool:
+        """Take a place, and memory for a row; whether it had to wait for them.
 
         Args:
             caller: Whose share it is part of; None where there are no shares.
@@ -87,7 +87,7 @@ class Places:
             self._forget(weight)
         if self.has_room(caller, weight):
             self._give(caller, weight)
-            return
+            return False
         if not self.may_wait(caller, waiting_weight):
             raise NoPlace(self._why(caller))
         for shares, amount in ((self._waiting, 1), (self._waiting_memory, waiting_weight)):
@@ -107,6 +107,7 @@ class Places:
                 self._line.remove(waiting)
         if not waiting.admitted.done():
             raise NoPlace(self._why(caller))
+        return True
 
     async def _wait(self, admitted: "asyncio.Future[None]") -> None:
         began = monotonic()

@@ -314,10 +314,9 @@ class SessionStore:
         try:
             if beginning.brief:
                 await self._limit_brief()
-            waits = not self.places.has_room(beginning.caller, beginning.weight)
-            await self.places.take(beginning.caller, beginning.weight, beginning.waiting_weight)
+            waited = await self.places.take(beginning.caller, beginning.weight, beginning.waiting_weight)
             try:
-                if waits and wanted is not None and not await wanted():
+                if waited and wanted is not None and not await wanted():
                     raise NoPlace("the caller has gone.")
                 session = await self._started(beginning, session_id)
             except BaseException:

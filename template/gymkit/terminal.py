@@ -27,7 +27,8 @@ def interrupt_once() -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # A background job may ignore it.
+        signal.signal(signal.SIGINT, interrupt)
 
 
 show_any_text(sys.stdout, sys.stderr)

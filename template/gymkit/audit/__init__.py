@@ -31,7 +31,6 @@ from gymkit.errors import CommandError
 from gymkit.items import text_of
 from gymkit.players import Player
 from gymkit.rows import Row
-from gymkit.terminal import interrupt_once
 
 AT_ONCE = 4
 
@@ -101,7 +100,6 @@ def _audit(options: argparse.Namespace, player: Player, plays: Plays) -> int:
 
 def _run(audit: Audit, concurrency: int, console: Console) -> int:
     """Run it to its end, or as far as it goes; the exit status of an audit that was broken off, else 0."""
-    interrupt_once()
     try:
         audit.run(concurrency, console)
     except BrokenOff as reason:

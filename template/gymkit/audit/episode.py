@@ -2,7 +2,6 @@
 """One episode as NeMo Gym's agents play it: whatever name is called is posted to, with the session's cookie."""
 
 import json
-import time
 from collections.abc import Generator
 from typing import Any
 from urllib.parse import urlsplit
@@ -55,10 +54,7 @@ class Agent:
     def __init__(self, connections: Connections, row: Row) -> None:
         self.row = row
         self.client = connections.client()
-        seeded = self.client.post("/seed_session", row)
-        if seeded.status_code == 503:  # It is full.
-            time.sleep(float(seeded.headers.get("Retry-After", 5)))
-            seeded = self.client.post("/seed_session", row)
+        seeded = self.client.post_again("/seed_session", row)
         if seeded.status_code == 422:
             raise NoEpisode(output_text(seeded.text)[:300])
         if not seeded.ok:

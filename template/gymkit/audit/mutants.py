@@ -27,7 +27,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from gymkit.audit.mutations import Mutation, mutations, of_the_template
 from gymkit.errors import CommandError
 from gymkit.project import ROOT, environment_name
-from gymkit.terminal import interrupt_once
 
 NOT_COPIED = (".venv", ".git", "__pycache__", "results", "cache", "outputs", ".*_cache", "*.egg-info", "node_modules")
 CONTRACT = "tests/test_contract.py"
@@ -127,7 +126,6 @@ def run(options: argparse.Namespace) -> int:
         raise CommandError("there is nothing to change: server.py imports no module of yours, and defines no grade().")
     stages = [tests for tests in (own_tests(), [CONTRACT]) if tests]
     outcomes: list[Outcome] = []
-    interrupt_once()
     try:
         with workers(min(os.cpu_count() or 1, len(drawn))) as made:
             limits = _limits(made[0], stages, drawn[0].path, console)
