@@ -89,7 +89,8 @@ class Soak:
         self.options = options
         self.copy, self.scratch = scratch / "copy", scratch
         self.port = free_port()
-        settings = {"tool_seconds": options.tool_seconds, "idle_seconds": options.idle_seconds}
+        # Shorter than a session may be idle: else those who wait get the places of others who are, and none is refused.
+        settings = {"tool_seconds": options.tool_seconds, "idle_seconds": options.idle_seconds, "wait_seconds": 0.5}
         copied(environment, self.copy, max_sessions=options.concurrency * 8, **settings)
         add_faulty_tools(self.copy)
         self.clock = scratch / "clock"
