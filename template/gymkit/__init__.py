@@ -54,7 +54,9 @@ What all of them use
 - `redaction`   keys, kept out of what is shown, logged, recorded or answered
 - `responses`   a model's response, read from a request for a verdict
 - `replies`     what a model has answered, read whatever form it comes in
-- `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `proxies`,
+- `logs`        the log: a line per event
+- `metrics`     what `/metrics` shows
+- `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `terminal`, `proxies`,
   `errors`
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.

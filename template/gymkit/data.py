@@ -8,7 +8,7 @@
 
 A record makes the task that `imported(fields)` in tasks.py returns; where there is no such function, a task with the
 question as prompt, the answer as expected output, and the other fields as they are. What makes no row is refused, and
-said why.
+said why; so is a row that is not as task_data.py says, where there is that file.
 """
 
 import argparse
@@ -20,6 +20,8 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from gymkit.fixture import make_server
 from gymkit.project import ROOT, ProjectError
@@ -43,12 +45,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="with --from: the rows go into data/SPLIT.jsonl (default: the file's name)")
 
 
-def run(options: argparse.Namespace, server_class: type, splits: Splits, imported: Importer | None) -> int:
+def run(
+    options: argparse.Namespace,
+    server_class: type,
+    splits: Splits,
+    imported: Importer | None,
+    schema: TypeAdapter[Any] | None,
+) -> int:
     """Write `data/<split>.jsonl` for every split, or say which are out of date; the exit status."""
     server = make_server(server_class)
     tools = tool_schemas(server.setup_webserver())
     if options.source:
-        return from_data_set(options, server, tools, splits, imported or as_it_is)
+        return from_data_set(options, server, tools, splits, imported or as_it_is, schema)
     made = {
         split: [row(task, tools, split, number) for number, task in enumerate(tasks)] for split, tasks in splits.items()
     }
@@ -56,7 +64,7 @@ def run(options: argparse.Namespace, server_class: type, splits: Splits, importe
         f"data/{split}.jsonl, {item['task_id']}: {problem}"
         for split, rows in made.items()
         for item in rows
-        if (problem := problem_of(server, item))
+        if (problem := problem_of(server, item, schema))
     ]
     if problems:
         print("\n".join([*problems, "Nothing was written: mend these tasks in tasks.py."]), file=sys.stderr)
@@ -86,17 +94,27 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def problem_of(server: Any, made: Row) -> str | None:
-    """Why the server would refuse to begin an episode on a row; None where it would not."""
+def problem_of(server: Any, made: Row, schema: TypeAdapter[Any] | None) -> str | None:
+    """Why a row is not as task_data.py says, or the server would begin no episode on it; None where all is well."""
     try:
         server.check_row(made)
+        if schema is not None:
+            schema.validate_python({key: value for key, value in made.items() if key != "responses_create_params"})
     except InvalidRow as error:
         return str(error)
+    except ValidationError as error:
+        issue = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        return f"{'.'.join(map(str, issue['loc']))}: {issue['msg']} (task_data.py)"
     return None
 
 
 def from_data_set(
-    options: argparse.Namespace, server: Any, tools: list[dict[str, Any]], splits: Splits, imported: Importer
+    options: argparse.Namespace,
+    server: Any,
+    tools: list[dict[str, Any]],
+    splits: Splits,
+    imported: Importer,
+    schema: TypeAdapter[Any] | None,
 ) -> int:
     """Write the rows that the records of a file make, and say which make none; the exit status."""
     split = options.split or options.source.stem
@@ -111,7 +129,7 @@ def from_data_set(
             if isinstance(record, BadRecord):
                 raise record
             made = row(imported(fields_of(record, columns)), tools, split, len(rows))
-            problem = problem_of(server, made)
+            problem = problem_of(server, made, schema)
             if problem:
                 raise BadRecord(problem)
             json.dumps(made, allow_nan=False).encode()
