@@ -68,7 +68,7 @@ class Metrics:
     """The metrics of one server. They are counted in the process, and cost a call a few microseconds."""
 
     def __init__(self) -> None:
-        registry = self._registry = CollectorRegistry()
+        registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._pools = _Pools()
         registry.register(self._pools)
@@ -106,7 +106,7 @@ class Metrics:
         self._pools.pools[name] = pool
 
     def _gauge(self, name: str, text: str, value: Callable[[], int]) -> None:
-        Gauge(name, text, registry=self._registry).set_function(value)
+        Gauge(name, text, registry=self.registry).set_function(value)
 
     def count_call(self, tool: str, outcome: str, seconds: float) -> None:
         """Count a tool's call."""
@@ -124,4 +124,4 @@ class Metrics:
             accept: The Accept header of the request.
         """
         encode, content_type = choose_encoder(accept)
-        return encode(self._registry), content_type
+        return encode(self.registry), content_type

@@ -40,7 +40,7 @@ from gymkit.config import EnvironmentConfig
 from gymkit.connections import Connections
 from gymkit.grading import EnvironmentFailed, Verdict
 from gymkit.large_bodies import SMALL_BODY, LargeAnswer, TooLarge, large_body_with, read_large
-from gymkit.logs import logged_as
+from gymkit.logs import log_as, logged_as
 from gymkit.metrics import Metrics
 from gymkit.middleware import CALLER, COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
 from gymkit.redaction import redacted
@@ -638,7 +638,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         """
         assert self._app is not None
         self._app.router.route_class = APIRoute
-        handlers = {route.path: route.get_route_handler() for route in tool_routes(self._app)}
+        handlers = {route.path: _over_mcp(route.get_route_handler()) for route in tool_routes(self._app)}
         tools = [tool for tool in harvested if tool.path in handlers]
         for tool in tools:
             # The handler takes the request, and reads the arguments itself.
@@ -737,6 +737,16 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~:-]{1,256}")
 """What an identity of a session may be."""
+
+
+def _over_mcp(handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """A tool's handler for the requests that NeMo Gym makes of calls over MCP: `GymMiddleware` does not see them."""
+
+    async def handle(request: Request) -> Any:
+        log_as(request.session[SESSION_ID_KEY])
+        return await handler(request)
+
+    return handle
 
 
 def _quieten_access_log() -> None:

@@ -46,18 +46,19 @@ def log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     """A function that lets this process log as a server does, with the given variables, into a file that it returns."""
     root, own = logging.getLogger(), logging.getLogger("gymkit")
     before = list(root.handlers), root.level, own.level
+    file = (tmp_path / "log").open("w")
 
     def start(**variables: str) -> Path:
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        path = tmp_path / "log"
         monkeypatch.setattr(sys, "stdout", sys.stdout)
-        monkeypatch.setattr(sys, "stderr", path.open("w"))
+        monkeypatch.setattr(sys, "stderr", file)
         drop_what_cannot_be_written()
         set_up_logging()
-        return path
+        return tmp_path / "log"
 
     yield start
+    file.close()
     root.handlers[:], root.level, own.level = before[0], before[1], before[2]
 
 
