@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import requests
-from mcp import ClientSession
-from mcp.client.streamable_http import streamablehttp_client
+from mcp import ClientSession  # pyright: ignore[reportMissingImports]
+from mcp.client.streamable_http import streamablehttp_client  # pyright: ignore[reportMissingImports]
 
 URL, FOLDER = sys.argv[1], Path(sys.argv[2])
 
