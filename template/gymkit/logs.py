@@ -26,6 +26,8 @@ FORMATS = ("text", "json")
 
 MOST_CHARACTERS = 2000
 """A longer message is cut: a model may have written it."""
+MOST_OF_A_TRACEBACK = 20_000
+"""Of a longer one, the end is kept."""
 
 _session: ContextVar[str | None] = ContextVar("session", default=None)
 
@@ -87,7 +89,7 @@ def _fields(record: logging.LogRecord) -> dict[str, Any]:
     fields |= {name: getattr(record, name) for name in ("tool", "seconds") if hasattr(record, name)}
     fields["message"] = record.getMessage()[:MOST_CHARACTERS]
     if record.exc_info:
-        fields["traceback"] = logging.Formatter().formatException(record.exc_info)
+        fields["traceback"] = logging.Formatter().formatException(record.exc_info)[-MOST_OF_A_TRACEBACK:]
     return fields
 
 

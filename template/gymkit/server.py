@@ -309,7 +309,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         if session_id is None:
             return {}
         if self._over_mcp:  # NeMo Gym adds to it how the tools are called so.
-            return nemo.ResourcesSeedSessionResponse(resources_session_id=session_id)
+            return getattr(nemo, "ResourcesSeedSessionResponse", dict)(resources_session_id=session_id)
         return {"resources_session_id": session_id}
 
     def _refuse_second_seed(self, request: Request, digests: Digests, session_id: str | None) -> None:
@@ -455,10 +455,11 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     def _response_of(self, body: Row) -> Response:
         """The response in a request for a verdict. Calls over MCP have the tools' own names."""
         response = _response(body)
-        if self._over_mcp:
+        normalize_tool_name: Any = getattr(self, "normalize_tool_name", None)
+        if self._over_mcp and normalize_tool_name is not None:
             for item in response.output:
                 if item.type == "function_call":
-                    item.name = self.normalize_tool_name(item.name)
+                    item.name = normalize_tool_name(item.name)
         return response
 
     def _last_verdict(self, session_id: str) -> Verdict:
