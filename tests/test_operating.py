@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
+from conftest import Attach
 from generated import DATA, LINES, ROOT, Environment, free_port, run_ok
 from gym_servers import head_server
 from processes import answers, started
+from render import render
 
 STANDINS = ROOT / "standins"
 
@@ -102,12 +104,30 @@ def test_the_schema_of_the_rows_is_shown_and_holds(environment: Environment) -> 
     shown = environment.run_ok("gym", "env", "schema", "--resources-server", "my_env", env=environment.activated())
     schema = json.loads(shown[shown.index("{") :])
     assert set(schema["properties"]) == {"task_id", "ground_truth", "row_key"}
-    tasks = environment.path / "tasks.py"
-    before = tasks.read_text()
-    try:
-        tasks.write_text(before.replace('"prompt": PROMPT,', '"prompt": PROMPT, "hint": "none",'))
-        done = environment.run(*DATA)
-    finally:
-        tasks.write_text(before)
+
+
+SPOILED_ROWS = {
+    "a key that is not declared": (
+        ("tasks.py", '"prompt": PROMPT,', '"prompt": PROMPT, "hint": "none",'),
+        "wordle-demo-000: hint: Extra inputs are not permitted (task_data.py)",
+    ),
+    "a key that is read and not declared": (
+        ("server.py", "WordleGame(str(", 'WordleGame(row.get("word") or str('),
+        "wordle-demo-000: new_episode() reads what task_data.py does not declare: word",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED_ROWS)
+def test_a_row_that_is_not_as_task_data_says_is_refused(what: str, attach: Attach, tmp_path: Path) -> None:
+    (name, part, instead), says = SPOILED_ROWS[what]
+    folder = tmp_path / "my_env"
+    render("game", folder)
+    environment = attach(folder, LINES[-1])
+    path = folder / name
+    before = path.read_text()
+    assert part in before
+    path.write_text(before.replace(part, instead))
+    done = environment.run(*DATA)
     assert done.returncode == 1
-    assert "wordle-demo-000: hint: Extra inputs are not permitted (task_data.py)" in done.stderr
+    assert says in done.stderr
