@@ -66,9 +66,6 @@ def test_a_trace_goes_from_the_agent_to_the_tools_and_the_verdict(
     run_ok("uv", "pip", "install", "-q", "--python", environment.python, "--target", more, *packages, cwd=tmp_path)
     port, log = free_port(), tmp_path / "spans.jsonl"
     log.touch()
-    rows = environment.path / "results" / "three.jsonl"
-    lines = (environment.path / "data" / "example.jsonl").read_text().splitlines(keepends=True)
-    rows.write_text("".join(lines[:3]))
     telemetry = {"enabled": "true", "otlp_endpoint": f"http://127.0.0.1:{port}", "otlp_protocol": "http/protobuf"}
     variables = environment.activated()
     variables["PYTHONPATH"] = os.pathsep.join([variables.get("PYTHONPATH", ""), str(more)])
@@ -76,8 +73,17 @@ def test_a_trace_goes_from_the_agent_to_the_tools_and_the_verdict(
     ready = answers(f"http://127.0.0.1:{port}/")
     with started(command, environment.path, os.environ, tmp_path / "said", ready):
         environment.run_ok(
-            *("gym", "eval", "run", "--environment", "my_env", "--input", rows, "--output", "results/traced.jsonl"),
-            *("--model-type", "openai_model", "--model", "standin", "--model-url", policy[0]),
+            *("gym", "eval", "run", "--environment", "my_env", "--split", "validation", "--limit", "3"),
+            *(
+                "--output",
+                "results/traced.jsonl",
+                "--model-type",
+                "openai_model",
+                "--model",
+                "standin",
+                "--model-url",
+                policy[0],
+            ),
             *("--model-api-key", "none", *venv_of_servers, *head_server()),
             *(f"+telemetry.{name}={value}" for name, value in telemetry.items()),
             env=variables,
