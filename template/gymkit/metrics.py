@@ -82,6 +82,8 @@ class Metrics:
         self.call_seconds = Histogram(
             "gymkit_tool_call_seconds", "Duration of tool calls.", ["tool"], buckets=SECONDS, registry=registry
         )
+        # To look them up by their labels takes as long as to count.
+        self._of_calls: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self.function_seconds = Histogram(
             "gymkit_function_seconds",
             "Duration of new_episode(), grade() and end_episode().",
@@ -110,8 +112,12 @@ class Metrics:
 
     def count_call(self, tool: str, outcome: str, seconds: float) -> None:
         """Count a tool's call."""
-        self.calls.labels(tool, outcome).inc()
-        self.call_seconds.labels(tool).observe(seconds)
+        found = self._of_calls.get((tool, outcome))
+        if found is None:
+            found = self.calls.labels(tool, outcome), self.call_seconds.labels(tool)
+            self._of_calls[tool, outcome] = found
+        found[0].inc()
+        found[1].observe(seconds)
 
     def count_verdict(self, verdict: Verdict) -> None:
         """Count an answer of `/verify`."""
