@@ -2,7 +2,7 @@
 """What every environment of this template shares, in layers: a module imports only from its own layer and those below.
 
 The commands
-- `cli`         the program `gymkit`; it alone loads server.py, tasks.py and policy.py
+- `cli`         the program `gymkit`; it alone loads server.py, tasks.py, task_data.py and policy.py
 
 Programs, which are handed what they need of the environment
 - `serve`       `python server.py`: the server alone, without Ray or a head server
