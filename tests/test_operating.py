@@ -65,6 +65,9 @@ def test_a_trace_goes_from_the_agent_to_the_tools_and_the_verdict(
     more = tmp_path / "more"
     packages = ["nemo-lens", "opentelemetry-instrumentation-fastapi", "opentelemetry-instrumentation-aiohttp-client"]
     run_ok("uv", "pip", "install", "-q", "--python", environment.python, "--target", more, *packages, cwd=tmp_path)
+    # NeMo Gym 0.7.0 asks for two names that nemo-lens 0.1.0 spells otherwise, and without them traces nothing.
+    with (more / "nemo" / "lens" / "semconv.py").open("a") as names:
+        names.write("NV_DL_RANK, NV_DL_WORLD_SIZE = DL_RANK, DL_WORLD_SIZE\n")
     port, log = free_port(), tmp_path / "spans.jsonl"
     log.touch()
     telemetry = {"enabled": "true", "otlp_endpoint": f"http://127.0.0.1:{port}", "otlp_protocol": "http/protobuf"}
