@@ -19,7 +19,8 @@ from venvs import KINDS, rendered_kinds
 LAYERS = [
     {"cli"},  # the commands
     # Programs, which are handed what they need of the environment.
-    {"serve", "fixture", "data", "records", "cases", "describe", "check", "audit", "deploy", "upload", "conflicts"},
+    {"serve", "fixture", "data", "records", "cases", "describe", "check", "audit", "deploy", "upload", "conflicts"}
+    | {"view"},
     {"server"},  # endpoints
     {"middleware", "openapi", "page", "config", "connections"},
     # Within the server: one tool call, one episode. Outside of it: a client.

@@ -11,6 +11,7 @@ Programs, which are handed what they need of the environment
 - `cases`       writes the cases by which NeMo Gym tries the grader
 - `check`       checks a live server
 - `audit`       tries to earn rewards without solving tasks
+- `view`        shows rollouts, training runs and audits: a page, and numbers
 - `deploy`      puts the environment on a Hugging Face Space
 - `upload`      which files go there, and which stay at home
 - `describe`    carries the description to where it has to stand as well
