@@ -43,6 +43,7 @@ A client
 - `episodes`    one episode, from the seed to the verdict
 - `players`     who plays without a model: policy.py
 - `models`      who plays: a model behind an OpenAI-compatible endpoint
+- `trajectories`  what NeMo Gym's own tools read in an episode
 - `recording`   an episode's pictures, and a page to watch it
 
 What all of them use

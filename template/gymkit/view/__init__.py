@@ -94,21 +94,22 @@ def _collected(options: argparse.Namespace, embedded: Embedded | None) -> _Found
     rows = Rows()
     paths = list(dict.fromkeys(options.files))
     beside = {failures_path(path) for path in paths}
+    names = _names(paths)
     for path in (path for path in paths if path not in beside):
         contents = opened(path, notes)
         if contents is None:
             continue
         if contents.kind == ROLLOUTS:
-            run = Run(path)
+            run = Run(path, names[path])
             for episode, result in read_run(contents, notes):
                 run.episodes.append(episode)
                 place = embedded.add(transcript(result, embedded.keep)) if embedded else None
                 table.append(_table_line(len(runs), episode, place, rows.again(result)))
             runs += [run] if run.episodes else []
         elif contents.kind == AUDIT:
-            audits.append(audit(contents))
+            audits.append(audit(contents, names[path]))
         else:
-            curves += [found] if (found := curve(contents, notes)) else []
+            curves += [found] if (found := curve(contents, names[path], notes)) else []
     if not (runs or curves or audits):
         raise CommandError("\n".join(["there is nothing to show.", *map(printable, notes.lines)]))
     passes_at = project.reward_range()[1] if options.pass_at is None else options.pass_at
@@ -122,6 +123,19 @@ def _collected(options: argparse.Namespace, embedded: Embedded | None) -> _Found
         "left_out": notes.lines,
     }
     return _Found(view, notes, [episode for run in runs for episode in run.episodes], table, embedded)
+
+
+def _names(paths: list[Path]) -> dict[Path, str]:
+    """What the files are called: by as many of the last parts of their paths as tell them apart."""
+    names: dict[Path, str] = {}
+    for path in paths:
+        parts = path.resolve().parts
+        others = [other.resolve().parts for other in paths if other != path]
+        length = next(
+            (n for n in range(1, len(parts)) if all(parts[-n:] != other[-n:] for other in others)), len(parts)
+        )
+        names[path] = "/".join(parts[-length:])
+    return names
 
 
 def _table_line(run: int, episode: Episode, place: tuple[int, int] | None, again: str | None) -> list[Any]:

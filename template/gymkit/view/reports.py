@@ -11,7 +11,7 @@ from gymkit.view.statistics import finite
 from gymkit.view.transcripts import mapping, sequence
 
 
-def curve(contents: Contents, notes: Notes) -> Json | None:
+def curve(contents: Contents, name: str, notes: Notes) -> Json | None:
     """The points of a curve in the order of their steps; None where there is none."""
     points: list[dict[str, float]] = []
     for line in contents.lines:
@@ -22,14 +22,14 @@ def curve(contents: Contents, notes: Notes) -> Json | None:
     if not points:
         return None
     points.sort(key=lambda point: point["step"])
-    return {"file": str(contents.path), "points": points}
+    return {"file": name, "points": points}
 
 
-def audit(contents: Contents) -> Json:
+def audit(contents: Contents, name: str) -> Json:
     """An audit, as `gymkit audit --json` prints it."""
     report = next(contents.lines).value
     return {
-        "file": str(contents.path),
+        "file": name,
         "environment": str(report.get("environment")),
         "passed": bool(report.get("passed")),
         "broken_off": _text(report.get("broken_off")),

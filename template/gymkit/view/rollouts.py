@@ -63,6 +63,8 @@ class Run:
     """A file of rollouts."""
 
     path: Path
+    name: str
+    """What it is called: the file's path, as short as it can be."""
     episodes: list[Episode] = field(default_factory=list)
 
     def by_task(self, identity: str | None = None) -> dict[str, list[Episode]]:

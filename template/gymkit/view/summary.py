@@ -27,7 +27,7 @@ def summary(run: Run, passes_at: float) -> Json:
     tasks = run.by_task()
     seconds = _known(episode.seconds for episode in run.episodes)
     return {
-        "file": str(run.path),
+        "file": run.name,
         "episodes": len(run.episodes),
         "graded": len(graded),
         "masked": _kinds(run, MASKED),
@@ -64,8 +64,8 @@ def comparison(baseline: Run, candidate: Run) -> Json | None:
         return None
     differences = [task["after"] - task["before"] for task in tasks]
     return {
-        "baseline": str(baseline.path),
-        "candidate": str(candidate.path),
+        "baseline": baseline.name,
+        "candidate": candidate.name,
         "matched_by": identity,
         "tasks": tasks,
         "up": sum(difference > 0 for difference in differences),

@@ -16,7 +16,8 @@ Keep = Callable[[pictures.Picture], Json]
 
 _OF_THE_VERDICT = ("reward", "mask_sample", "failure_kind", "failure_reason")
 _OF_THE_ROW = ("ground_truth", "expected_answer", "verifier_metadata")
-_NOT_SHOWN = {"responses_create_params", "response", "instance_config", *_OF_THE_VERDICT}
+_OF_NEMO_GYM = ("agent_ref", "task_source", "instance_config", "_ng_", "ng_")
+_NOT_SHOWN = {"responses_create_params", "response", *_OF_THE_VERDICT, *_OF_THE_ROW}
 
 
 def transcript(result: Json, keep: Keep) -> Json:
@@ -56,13 +57,25 @@ def transcript(result: Json, keep: Keep) -> Json:
         "tools": [str(tool.get("name")) for tool in sequence(params.get("tools")) if isinstance(tool, dict)],
         "answer": final_answer(said),
         "verdict": {name: result[name] for name in _OF_THE_VERDICT if result.get(name) is not None},
-        "truth": {name: result[name] for name in _OF_THE_ROW if result.get(name) is not None},
+        "truth": {name: _plain(result[name]) for name in _OF_THE_ROW if result.get(name) is not None},
         "fields": {
             name: value
             for name, value in result.items()
-            if name not in _NOT_SHOWN and name not in _OF_THE_ROW and not name.startswith(("_ng_", "ng_"))
+            if name not in _NOT_SHOWN and not name.startswith(_OF_NEMO_GYM)
         },
     }
+
+
+def _plain(truth: Any) -> Any:
+    """An expected output without what it is wrapped into in a row."""
+    if (
+        isinstance(truth, list)
+        and len(truth) == 1
+        and isinstance(truth[0], dict)
+        and set(truth[0]) == {"expected_output"}
+    ):
+        return truth[0]["expected_output"]
+    return truth
 
 
 def _is_screen(shown: Json) -> bool:

@@ -327,10 +327,10 @@ function showComparison(found, at) {
   if (alone) made.append(make("p", "hint", `${number(alone)} tasks are graded in one of the two alone.`));
   const grid = new Grid(holder, "Tasks of both runs", [
     { name: "task", value: ({ task }) => task },
-    { name: "before", value: ({ before }) => before, number: true, width: "6.5rem" },
-    { name: "after", value: ({ after }) => after, number: true, width: "6.5rem" },
+    { name: "before", value: ({ before }) => before, number: true, width: "6rem", little: true },
+    { name: "after", value: ({ after }) => after, number: true, width: "clamp(4rem, 16vw, 6rem)" },
     {
-      name: "change", value: ({ before, after }) => after - before, number: true, width: "6.5rem",
+      name: "change", value: ({ before, after }) => after - before, number: true, width: "clamp(4.6rem, 20vw, 6rem)",
       show: ({ before, after }) => make("span", after > before ? "up" : after < before ? "down" : "", signed(after - before)),
     },
   ], ({ task }) => filterByTask(task, ""));
@@ -352,7 +352,9 @@ function showAudit(audit) {
   const lines = audit.checks.map(({ name, says, rows, mean, findings }) => [
     make("span", findings.length ? "bad" : "up", findings.length ? "FAIL" : rows ? "pass" : "-"), name, says, number(rows), number(mean),
   ]);
-  const made = card(`${audit.file}: audit of ${audit.environment}`, plain(["", "check", "", "#rows", "#reward"], lines));
+  const table = make("div", "panel", plain(["", "check", "", "#rows", "#reward"], lines));
+  table.tabIndex = 0; // It may be too wide for a phone, and scrolls.
+  const made = card(`${audit.file}: audit of ${audit.environment}`, table);
   if (audit.broken_off) made.append(make("p", "error", audit.broken_off));
   const wrong = audit.checks.flatMap(({ name, findings }) => findings.map((one) => ({ name, ...one })));
   for (const { name, row, task_id: task, what, again } of wrong.slice(0, 100)) {
@@ -391,9 +393,9 @@ function startTasks() {
   };
   const tasks = new Grid(element("tasks"), "Tasks", [
     { name: "task", value: ({ task }) => task },
-    { name: "reward", value: ({ mean }) => mean, number: true, width: "6rem" },
+    { name: "reward", value: ({ mean }) => mean, number: true, width: "clamp(4.2rem, 16vw, 6rem)" },
     { name: "mean reward", value: ({ mean }) => mean, show: meter, width: "30%", little: true },
-    { name: "passed", value: ({ passed }) => passed, show: ({ passed, graded }) => `${passed} of ${graded}`, number: true, width: "6.5rem" },
+    { name: "passed", value: ({ passed }) => passed, show: ({ passed, graded }) => `${passed} of ${graded}`, number: true, width: "clamp(4.8rem, 20vw, 6.5rem)" },
     { name: "episodes", value: (task) => task.episodes, number: true, width: "6.5rem", little: true },
   ], ({ task }) => filterByTask(task, element("tasks-run").value));
   const show = () => {
@@ -414,15 +416,15 @@ function startEpisodes() {
   const columns = [
     column("task", TASK),
     ...(data.runs.length > 1 ? [column("run", RUN, { show: (at) => nameOf(episodes[at][RUN]), width: "16%", little: true })] : []),
-    ...(known(REPEAT) ? [column("repeat", REPEAT, { number: true, width: "5.5rem", little: true })] : []),
-    column("outcome", STATE, { show: state, width: "22%" }),
-    column("reward", REWARD, { show: (at) => (episodes[at][STATE] === "graded" ? episodes[at][REWARD] : ""), number: true, width: "5.5rem" }),
-    column("turns", TURNS, { number: true, width: "5rem", little: true }),
-    column("calls", CALLS, { number: true, width: "5rem", little: true }),
-    column("errors", ERRORS, { number: true, width: "5rem", little: true }),
-    ...(known(TOKENS) ? [column("tokens", TOKENS, { number: true, width: "6rem", little: true })] : []),
-    ...(known(SECONDS) ? [column("seconds", SECONDS, { number: true, width: "6rem", little: true })] : []),
-    column("characters", CHARACTERS, { number: true, width: "7rem", little: true }),
+    ...(known(REPEAT) ? [column("repeat", REPEAT, { number: true, width: "5.2rem", little: true })] : []),
+    column("outcome", STATE, { show: state, width: "clamp(4.5rem, 18vw, 14rem)" }),
+    column("reward", REWARD, { show: (at) => (episodes[at][STATE] === "graded" ? episodes[at][REWARD] : ""), number: true, width: "clamp(4rem, 16vw, 5rem)" }),
+    column("turns", TURNS, { number: true, width: "4.4rem", little: true }),
+    column("calls", CALLS, { number: true, width: "4.2rem", little: true }),
+    column("errors", ERRORS, { number: true, width: "4.6rem", little: true }),
+    ...(known(TOKENS) ? [column("tokens", TOKENS, { number: true, width: "5.2rem", little: true })] : []),
+    ...(known(SECONDS) ? [column("seconds", SECONDS, { number: true, width: "5.4rem", little: true })] : []),
+    column("characters", CHARACTERS, { number: true, width: "6.6rem", little: true }),
   ];
   grid = new Grid(element("episodes"), "Episodes", columns, (at) => (location.hash = `#e${at}`));
   for (const id of FILTERS) element(id).addEventListener("input", showEpisodes);
@@ -499,7 +501,7 @@ async function showEpisode(at) {
   heading.tabIndex = -1;
   const conversation = make("section", "card", make("div", "heading", make("h2", "", "Conversation")), conversationOf(said, at));
   if (said.tools.length) conversation.firstChild.append(make("p", "hint", `Tools: ${said.tools.join(", ")}`));
-  shown.replaceChildren(buttonsOf(at), heading, make("div", "of-episode", conversation, make("aside", "", verdictOf(said, at), ...madeFrom(said, at))));
+  shown.replaceChildren(buttonsOf(at), heading, make("div", "of-episode", conversation, make("aside", "", verdictOf(said, at), ...againOf(at), ...madeFrom(said))));
   scrollTo(0, 0);
   heading.focus({ preventScroll: true });
 }
@@ -582,31 +584,38 @@ function verdictOf({ verdict }, at) {
   return made;
 }
 
-function madeFrom(said, at) {
-  const value = (name, content) => {
-    const text = typeof content === "string" ? content : JSON.stringify(content, null, 1);
-    return make("div", "value", make("p", "role", name), long(text));
-  };
-  const from = card("What it was made from");
-  if (said.answer) from.append(value("the last that was said", said.answer));
-  for (const [name, content] of [...Object.entries(said.truth), ...Object.entries(said.fields)]) from.append(value(name, content));
-  const found = from.children.length > 1 ? [from] : [];
+/** The command that plays the row again. */
+function againOf(at) {
   const again = episodes[at][AGAIN];
-  if (again) {
-    const command = make("pre", "command", again);
-    const copy = button("Copy", async () => {
-      try {
-        await navigator.clipboard.writeText(again);
-        copy.textContent = "Copied";
-      } catch {
-        getSelection().selectAllChildren(command);
-      }
-    });
-    const made = card("Play this row again", command);
-    made.firstChild.append(copy);
-    found.push(made);
-  }
-  return found;
+  if (!again) return [];
+  const command = make("pre", "command", again);
+  const copy = button("Copy", async () => {
+    try {
+      await navigator.clipboard.writeText(again);
+      copy.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(command); // Then the reader copies what is marked.
+    }
+  });
+  const made = card("Play this row again", command);
+  made.firstChild.append(copy);
+  return [made];
+}
+
+/** The answer, the row's expected output, and all other fields: the short ones in a list, the long ones below. */
+function madeFrom(said) {
+  const list = make("dl", "");
+  const blocks = [];
+  const add = (name, content) => {
+    const text = typeof content === "string" ? content : JSON.stringify(content, null, 1);
+    const short = text.length < 40 && !text.includes("\n");
+    if (short) list.append(make("dt", "", name), make("dd", "", text));
+    else blocks.push(make("div", "value", make("p", "role", name), long(text)));
+  };
+  for (const [name, content] of Object.entries(said.truth)) add(name, content);
+  if (said.answer) add("the last that was said", said.answer);
+  for (const [name, content] of Object.entries(said.fields)) add(name, content);
+  return list.children.length + blocks.length ? [card("What it was made from", list, ...blocks)] : [];
 }
 
 // ---------------------------------------------------------------------------------------------------------- start
