@@ -233,7 +233,6 @@ class Grid {
 
   space(height) {
     const cell = make("td", "");
-    cell.colSpan = this.columns.length;
     cell.style.height = `${height}px`;
     const made = make("tr", "space", cell);
     made.setAttribute("aria-hidden", "true");
