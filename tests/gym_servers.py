@@ -76,7 +76,7 @@ def viewed(environment: Environment, *files: Path) -> dict[str, Any]:
 
 
 def check_viewed(environment: Environment, path: Path) -> None:
-    """`gymkit view` reads what NeMo Gym's collection has written, and its numbers are those of the metrics beside it."""
+    """`gymkit view` reads what NeMo Gym has collected, and its numbers are those of the metrics beside it."""
     [run] = viewed(environment, path)["runs"]
     [aggregated] = json.loads(path.with_name(f"{path.stem}_aggregate_metrics.json").read_text())
     found = {

@@ -113,7 +113,7 @@ function bars(label, values) {
 
 /** A line through points, each with x and y. */
 function curve(label, points) {
-  const width = 640, height = 220, left = 46, bottom = 20, top = 10, right = 12;
+  const width = 380, height = 170, left = 54, bottom = 20, top = 10, right = 10;
   const xs = points.map(({ x }) => x), ys = points.map(({ y }) => y);
   const extent = (values) => [values.reduce((a, b) => Math.min(a, b)), values.reduce((a, b) => Math.max(a, b))];
   const [x0, x1] = extent(xs), [y0, y1] = extent(ys);
@@ -219,7 +219,7 @@ class Grid {
       const shown = column.show ? column.show(item) : column.value(item);
       const text = shown instanceof Node ? shown : typeof shown === "number" ? number(shown) : (shown ?? "");
       const cell = make("td", this.classes(column), text);
-      if (typeof text === "string" && text.length > 12) cell.title = text.slice(0, 300);
+      if (cell.textContent.length > 12) cell.title = cell.textContent.slice(0, 300);
       return cell;
     }));
     made.id = `${this.holder.id}-${at}`;
@@ -257,6 +257,12 @@ class Grid {
     else if (top + ROW > this.holder.scrollTop + height) this.holder.scrollTop = top + ROW - height;
     this.render();
   }
+}
+
+/** A task's name of which, where there is no room, the middle is left out: its end tells it from others. */
+function named(task) {
+  const end = [...task].slice(-8).join("");
+  return make("span", "task", make("span", "", task.slice(0, task.length - end.length)), make("span", "end", end));
 }
 
 // ------------------------------------------------------------------------------------------------------- overview
@@ -325,7 +331,7 @@ function showComparison(found, at) {
   const made = card(`${found.candidate} against ${found.baseline}`, numbers, holder);
   if (alone) made.append(make("p", "hint", `${number(alone)} tasks are graded in one of the two alone.`));
   const grid = new Grid(holder, "Tasks of both runs", [
-    { name: "task", value: ({ task }) => task },
+    { name: "task", value: ({ task }) => task, show: ({ task }) => named(task) },
     { name: "before", value: ({ before }) => before, number: true, width: "6rem", little: true },
     { name: "after", value: ({ after }) => after, number: true, width: "clamp(4rem, 16vw, 6rem)" },
     {
@@ -351,7 +357,7 @@ function showAudit(audit) {
   const lines = audit.checks.map(({ name, says, rows, mean, findings }) => [
     make("span", findings.length ? "bad" : "up", findings.length ? "FAIL" : rows ? "pass" : "-"), name, says, number(rows), number(mean),
   ]);
-  const table = make("div", "panel", plain(["", "check", "", "#rows", "#reward"], lines));
+  const table = make("div", "panel wide", plain(["", "check", "", "#rows", "#reward"], lines));
   table.tabIndex = 0; // It may be too wide for a phone, and scrolls.
   const made = card(`${audit.file}: audit of ${audit.environment}`, table);
   if (audit.broken_off) made.append(make("p", "error", audit.broken_off));
@@ -391,7 +397,7 @@ function startTasks() {
     return made;
   };
   const tasks = new Grid(element("tasks"), "Tasks", [
-    { name: "task", value: ({ task }) => task },
+    { name: "task", value: ({ task }) => task, show: ({ task }) => named(task) },
     { name: "reward", value: ({ mean }) => mean, number: true, width: "clamp(4.2rem, 16vw, 6rem)" },
     { name: "mean reward", value: ({ mean }) => mean, show: meter, width: "30%", little: true },
     { name: "passed", value: ({ passed }) => passed, show: ({ passed, graded }) => `${passed} of ${graded}`, number: true, width: "clamp(4.8rem, 20vw, 6.5rem)" },
@@ -413,10 +419,10 @@ function startEpisodes() {
   const column = (name, field, more = {}) => ({ name, value: (at) => episodes[at][field], ...more });
   const known = (field) => episodes.some((episode) => episode[field] !== null);
   const columns = [
-    column("task", TASK),
-    ...(data.runs.length > 1 ? [column("run", RUN, { show: (at) => nameOf(episodes[at][RUN]), width: "16%", little: true })] : []),
+    column("task", TASK, { show: (at) => named(episodes[at][TASK]) }),
+    ...(data.runs.length > 1 ? [column("run", RUN, { show: (at) => nameOf(episodes[at][RUN]), width: "12%", little: true })] : []),
     ...(known(REPEAT) ? [column("repeat", REPEAT, { number: true, width: "5.2rem", little: true })] : []),
-    column("outcome", STATE, { show: state, width: "clamp(4.5rem, 18vw, 14rem)" }),
+    column("outcome", STATE, { show: state, width: "clamp(4.5rem, 18vw, 12rem)" }),
     column("reward", REWARD, { show: (at) => (episodes[at][STATE] === "graded" ? episodes[at][REWARD] : ""), number: true, width: "clamp(4rem, 16vw, 5rem)" }),
     column("turns", TURNS, { number: true, width: "4.4rem", little: true }),
     column("calls", CALLS, { number: true, width: "4.2rem", little: true }),
