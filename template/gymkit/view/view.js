@@ -524,7 +524,11 @@ function buttonsOf(at) {
   after.disabled = place < 0 || place + 1 >= grid.items.length;
   before.id = "before";
   after.id = "after";
-  return make("div", "bar-of-buttons", back, before, after, make("p", "hint", episodes[at][WHERE]));
+  return make("div", "bar-of-buttons", back, before, after, make("p", "hint", `${episodes[at][WHERE]}, ${outcomeOf(at)}`));
+}
+
+function outcomeOf(at) {
+  return episodes[at][STATE] === "graded" ? `reward ${number(episodes[at][REWARD])}` : episodes[at][STATE];
 }
 
 function conversationOf(said, at) {
