@@ -40,8 +40,9 @@ def transcript(result: Json, keep: Keep) -> Json:
     asked += [{"role": "user", "content": given}] if isinstance(given, str) else sequence(given)
     said = sequence(mapping(result.get("response")).get("output"))
     for item in [*asked, *said]:
-        if isinstance(item, dict) and item.get("type") == "function_call_output" and item.get("call_id") in calls:
-            call = calls[item["call_id"]]
+        answered = mapping(item).get("call_id") if mapping(item).get("type") == "function_call_output" else None
+        if isinstance(answered, str) and answered in calls:
+            call = calls[answered]
             call["output"] = call.get("output", []) + _answer(item.get("output"), keep)
             call["failed"] = is_error(item.get("output"))
             continue
