@@ -511,10 +511,13 @@ def test_rollouts_of_an_archetype_are_read_on_desktop_and_phone(
 
 @on_newest
 @in_a_browser
-def test_a_server_has_the_pictures_as_they_are_looked_at(
+def test_a_server_has_the_pictures_as_they_are_looked_at_and_plays_rows_again(
     environment: Environment, browser: Browser, tmp_path: Path
 ) -> None:
-    row = episode("with a picture")
+    task = json.loads((environment.path / "data" / "example.jsonl").read_text(encoding="utf-8").splitlines()[1])[
+        "task_id"
+    ]
+    row = episode(task, 0.0)
     row["response"]["output"][1]["output"] = f"data:image/png;base64,{PIXEL}"
     path, port = write(tmp_path / "run.jsonl", episode("first"), row), free_port()
     command = [environment.path / ".venv" / "bin" / "gymkit", "view", path, "--serve", "--port", str(port)]
@@ -529,7 +532,15 @@ def test_a_server_has_the_pictures_as_they_are_looked_at(
             assert picture.evaluate("image => image.decode().then(() => image.naturalWidth)") == 1
             assert asked[0] == f"{url}episodes/1"
             assert asked[1].startswith(f"{url}pictures/1/")
+            page.get_by_role("button", name="Play it now").click()
+            expect(page.locator("#episode .reward")).to_have_text("Reward: 1", timeout=60_000)
+            expect(page.locator("#episode h1")).to_have_text(task)
+            page.keyboard.press("Escape")
+            expect(page.locator("#episodes-count")).to_have_text("3")
         assert requests.get(url, headers={"Host": "evil.example"}, timeout=5).status_code == 403
+        assert requests.post(f"{url}again/1", timeout=5).status_code == 403
+        again = requests.post(f"{url}again/0", headers={"X-Play-Again": "yes"}, timeout=5)
+        assert (again.status_code, again.text) == (502, "its row is not in data/")
         for missing in ("episodes/2", "episodes/-1", "episodes/1/x", "pictures/1/none", "../etc/passwd", "view.js"):
             assert requests.get(url + missing, timeout=5).status_code == 404
 

@@ -16,6 +16,9 @@ which, and why), 1 when nothing is left to be shown.
 import argparse
 import json
 import sys
+import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +29,7 @@ from gymkit import project
 from gymkit.errors import CommandError
 from gymkit.terminal import printable
 from gymkit.view import text
-from gymkit.view.again import Rows
+from gymkit.view.again import Place, Rows, play
 from gymkit.view.document import Embedded, document
 from gymkit.view.files import AUDIT, ROLLOUTS, Json, Notes, opened
 from gymkit.view.reports import audit, curve
@@ -82,7 +85,35 @@ class _Found:
     episodes: list[Episode]
     table: list[list[Any]]
     """A line for each episode, as view.js reads it."""
+    places: list[Place | None]
+    """The row of each."""
     embedded: Embedded | None
+
+    def add(self, run: int, episode: Episode, result: Json, place: Place | None) -> list[Any]:
+        """Put in an episode; its line in the table."""
+        chunk = self.embedded.add(transcript(result, self.embedded.keep)) if self.embedded else None
+        self.episodes.append(episode)
+        self.places.append(place)
+        self.table.append(_table_line(run, episode, chunk, place.command if place else None))
+        return self.table[-1]
+
+    def play_again(self, number: int, folder: Path) -> Json:
+        """Play an episode's row again: the number of the new episode, and its line in the table.
+
+        Raises:
+            CommandError: it could not be played.
+        """
+        place = self.places[number]
+        if place is None:
+            raise CommandError("its row is not in data/")
+        output = folder / f"again-{time.monotonic_ns()}.jsonl"
+        play(place, output)
+        contents = opened(output, self.notes)
+        if contents is None:
+            raise CommandError("rollout.py has left nothing")
+        episode, result = next(read_run(contents, self.notes))
+        line = self.add(self.table[number][0], episode, result, place)
+        return {"number": len(self.table) - 1, "line": line}
 
 
 def _collected(options: argparse.Namespace, embedded: Embedded | None) -> _Found:
@@ -90,7 +121,7 @@ def _collected(options: argparse.Namespace, embedded: Embedded | None) -> _Found
     runs: list[Run] = []
     curves: list[Json] = []
     audits: list[Json] = []
-    table: list[list[Any]] = []
+    found = _Found({}, notes, [], [], [], embedded)
     rows = Rows()
     paths = list(dict.fromkeys(options.files))
     beside = {failures_path(path) for path in paths}
@@ -103,26 +134,25 @@ def _collected(options: argparse.Namespace, embedded: Embedded | None) -> _Found
             run = Run(path, names[path])
             for episode, result in read_run(contents, notes):
                 run.episodes.append(episode)
-                place = embedded.add(transcript(result, embedded.keep)) if embedded else None
-                table.append(_table_line(len(runs), episode, place, rows.again(result)))
+                found.add(len(runs), episode, result, rows.place(result))
             runs += [run] if run.episodes else []
         elif contents.kind == AUDIT:
             audits.append(audit(contents, names[path]))
         else:
-            curves += [found] if (found := curve(contents, names[path], notes)) else []
+            curves += [points] if (points := curve(contents, names[path], notes)) else []
     if not (runs or curves or audits):
         raise CommandError("\n".join(["there is nothing to show.", *map(printable, notes.lines)]))
     passes_at = project.reward_range()[1] if options.pass_at is None else options.pass_at
     compared = [comparison(runs[0], other) for other in runs[1:]]
-    view = {
+    found.view = {
         "environment": project.environment_name(),
         "runs": [summary(run, passes_at) for run in runs],
-        "comparisons": [found for found in compared if found],
+        "comparisons": [one for one in compared if one],
         "curves": curves,
         "audits": audits,
         "left_out": notes.lines,
     }
-    return _Found(view, notes, [episode for run in runs for episode in run.episodes], table, embedded)
+    return found
 
 
 def _names(paths: list[Path]) -> dict[Path, str]:
@@ -181,7 +211,8 @@ def _serve(port: int, found: _Found) -> None:
         raise CommandError(
             f"port {port} cannot be listened on ({error.strerror or error}). Try another --port."
         ) from None
-    with server:
+    with server, tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
+        server.play_again = lambda number: found.play_again(number, Path(folder))
         print(f"The page: {server.url} (Ctrl+C ends it)", flush=True)
         server.serve_forever()
 

@@ -3,12 +3,15 @@
 
 import base64
 import binascii
+from collections.abc import Callable
 from functools import lru_cache
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
+from gymkit.errors import CommandError
 from gymkit.view.document import json_text
 from gymkit.view.files import read_at
 from gymkit.view.pictures import Picture
@@ -34,10 +37,13 @@ class Server(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    play_again: Callable[[int], dict[str, Any]]
+    """Plays an episode's row again: `number` and `line` of the new one. Raises CommandError."""
 
     def __init__(self, port: int, page: str, episodes: list[Episode]) -> None:
         super().__init__((HOST, port), _Handler)
         self.page = page.encode()
+        self.playing = Lock()
         self.episodes = episodes
 
     @property
@@ -49,12 +55,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: Server  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def do_GET(self) -> None:
-        # A page of another site may have its own name point here: it does not get to read anything.
-        if self.headers.get("Host") not in (
-            f"{HOST}:{self.server.server_port}",
-            f"localhost:{self.server.server_port}",
-        ):
-            return self._send(HTTPStatus.FORBIDDEN, "text/plain", b"This server answers at its own address alone.")
+        if self._is_strange():
+            return self._refuse()
         match self.path.strip("/").split("/"):
             case [""]:
                 return self._send(HTTPStatus.OK, "text/html; charset=utf-8", self.server.page)
@@ -70,6 +72,28 @@ class _Handler(BaseHTTPRequestHandler):
                     return self._send(HTTPStatus.NOT_FOUND, "text/plain", b"There is no such picture.")
                 return self._send(HTTPStatus.OK, picture.media_type, data)
         return self._send(HTTPStatus.NOT_FOUND, "text/plain", b"There is nothing here.")
+
+    def do_POST(self) -> None:
+        """Play a row again. A form of another site cannot send this header, and its script has to ask first."""
+        if self._is_strange() or self.headers.get("X-Play-Again") != "yes":
+            return self._refuse()
+        match self.path.strip("/").split("/"):
+            case ["again", number] if self._episode(number) is not None:
+                with self.server.playing:
+                    try:
+                        played = self.server.play_again(int(number))
+                    except CommandError as error:
+                        return self._send(HTTPStatus.BAD_GATEWAY, "text/plain; charset=utf-8", str(error).encode())
+                return self._send(HTTPStatus.OK, "application/json", json_text(played).encode())
+        return self._send(HTTPStatus.NOT_FOUND, "text/plain", b"There is nothing here.")
+
+    def _is_strange(self) -> bool:
+        """Whether it came by another name: a page of another site may have its own name point here."""
+        port = self.server.server_port
+        return self.headers.get("Host") not in [f"{host}:{port}" for host in (HOST, "localhost")]
+
+    def _refuse(self) -> None:
+        self._send(HTTPStatus.FORBIDDEN, "text/plain", b"This server answers its own page alone.")
 
     def _episode(self, number: str) -> Episode | None:
         known = number.isascii() and number.isdigit() and len(number) < 10 and int(number) < len(self.server.episodes)

@@ -608,7 +608,31 @@ function againOf(at) {
   });
   const made = card("Play this row again", command);
   made.firstChild.append(copy);
+  if (!episodes[at][PLACE]) made.append(playing(at));
   return [made];
+}
+
+/** What plays the row again, where a server is there to do it, and goes to the new episode. */
+function playing(at) {
+  const said = make("p", "hint");
+  said.setAttribute("role", "status");
+  const play = button("Play it now", async () => {
+    play.disabled = true;
+    said.textContent = "It is being played…";
+    try {
+      const response = await fetch(`again/${at}`, { method: "POST", headers: { "X-Play-Again": "yes" } });
+      if (!response.ok) throw new Error(await response.text());
+      const { number: next, line } = await response.json();
+      episodes[next] = line;
+      showEpisodes();
+      said.textContent = "";
+      if (location.hash === `#e${at}`) location.hash = `#e${next}`;
+    } catch (error) {
+      said.textContent = `It was not played: ${error.message}`;
+    }
+    play.disabled = false;
+  }, "small more");
+  return make("div", "", play, said);
 }
 
 /** The answer, the row's expected output, and all other fields: the short ones in a list, the long ones below. */
