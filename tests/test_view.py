@@ -27,9 +27,14 @@ __all__ = ["browser", "playwright"]  # fixtures
 
 Row = dict[str, Any]
 
-pytestmark = pytest.mark.xdist_group("view")
+in_one_group = pytest.mark.xdist_group("view")
 
-on_newest = pytest.mark.parametrize("environment", LINES[-1:], indirect=True)
+
+def on_newest(test: Any) -> Any:
+    """Run a test on a game, in the worker that has it."""
+    return in_one_group(pytest.mark.parametrize("environment", LINES[-1:], indirect=True)(test))
+
+
 in_a_browser = pytest.mark.needs("a browser")
 
 # ----------------------------------------------------------------------------------------------------- statistics
@@ -268,6 +273,7 @@ def played(environments: Callable[..., Environment]) -> tuple[Environment, Path]
     return environment, path
 
 
+@in_one_group
 def test_nemo_gym_counts_rollouts_of_rollout_py_as_view_does(played: tuple[Environment, Path]) -> None:
     """`gym eval aggregate` has a server count them so: this function."""
     environment, path = played
@@ -280,6 +286,7 @@ def test_nemo_gym_counts_rollouts_of_rollout_py_as_view_does(played: tuple[Envir
     assert found["seconds"] and found["episodes"] == 10
 
 
+@in_one_group
 @pytest.mark.parametrize("line", [line for line in LINES if line == "0.7"])  # 0.4 exports nothing.
 def test_nemo_gym_exports_rollouts_of_rollout_py(played: tuple[Environment, Path], line: str, tmp_path: Path) -> None:
     environment, path = played
@@ -405,9 +412,10 @@ def test_the_pages_own_policy_runs_nothing_else(environment: Environment, browse
         assert (page.title(), refused) == ("My Env: what happened", "refused")
 
 
-@on_newest
+@pytest.mark.parametrize("environment", LINES[-1:], indirect=True)
 @in_a_browser
 @pytest.mark.alone
+@pytest.mark.xdist_group("alone")
 def test_ten_thousand_episodes_open_within_two_seconds_and_stay_smooth(
     environment: Environment, browser: Browser, tmp_path: Path
 ) -> None:
@@ -479,6 +487,7 @@ ARCHETYPES_SEEN = ["game", "sandbox", "computer_use", "question"] if FULL else [
 
 
 @in_a_browser
+@in_one_group
 @pytest.mark.parametrize("environment", [f"{archetype} {LINES[-1]}" for archetype in ARCHETYPES_SEEN], indirect=True)
 def test_rollouts_of_an_archetype_are_read_on_desktop_and_phone(
     environment: Environment, browser: Browser, tmp_path: Path
