@@ -19,6 +19,9 @@ from gymkit.view.pictures import Picture
 
 Json = dict[str, Any]
 
+SCRIPTS = ("elements", "charts", "grid", "overview", "episode")
+"""In the page they are one script, in this order."""
+
 _EPISODES_A_CHUNK = 50
 _CHARACTERS_A_CHUNK = 2_000_000
 _HERE = Path(__file__).parent
@@ -86,7 +89,7 @@ def document(view: Json, embedded: Embedded | None) -> str:
         embedded: The transcripts; None where a server has them (`gymkit view --serve`).
     """
     style = _file("page/page.css") + _file("view/view.css")
-    script = _file("view/view.js")
+    script = "".join(_file(f"view/{name}.js") for name in SCRIPTS)
     return Template(_file("view/view.html")).substitute(
         policy=policy(style, script, served=embedded is None),
         style=style,
