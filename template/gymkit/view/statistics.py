@@ -6,7 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from statistics import fmean, median, stdev
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 _BINS = 20
 _MOST_STEPS = 2_000_000
@@ -113,7 +113,7 @@ def _exact(sizes: list[float], seen: float) -> float | None:
     return math.fsum(share for total, share in sums.items() if abs(total) >= seen - 1e-9)
 
 
-def finite(value: Any) -> bool:
+def finite(value: Any) -> TypeGuard[float]:
     """Whether a JSON value is a number that can be averaged."""
     # An integer beyond any float is none.
     return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
