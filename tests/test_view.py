@@ -408,8 +408,9 @@ def test_the_pages_own_policy_runs_nothing_else(environment: Environment, browse
         script = "const made = document.createElement('script'); made.text = TEXT; document.body.append(made)"
         page.evaluate(script.replace("TEXT", "\"document.title='broken'\""))
         refused = page.evaluate("fetch('http://192.0.2.1/').then(() => 'sent', () => 'refused')")
-        page.wait_for_timeout(200)
         assert (page.title(), refused) == ("My Env: what happened", "refused")
+        wait = "directives => directives.every((directive) => violated.has(directive))"
+        page.wait_for_function(wait, arg=["script-src-attr", "script-src-elem", "connect-src", "img-src", "frame-src"])
 
 
 @pytest.mark.parametrize("environment", LINES[-1:], indirect=True)

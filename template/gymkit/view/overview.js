@@ -162,7 +162,7 @@ function startEpisodes() {
     ...(data.runs.length > 1 ? [column("run", RUN, { show: (at) => nameOf(episodes[at][RUN]), width: "12%", little: true })] : []),
     ...(known(REPEAT) ? [column("repeat", REPEAT, { number: true, width: "5.2rem", little: true })] : []),
     column("outcome", STATE, { show: state, width: "clamp(4.5rem, 18vw, 12rem)" }),
-    column("reward", REWARD, { show: (at) => (episodes[at][STATE] === "graded" ? episodes[at][REWARD] : ""), number: true, width: "clamp(4rem, 16vw, 5rem)" }),
+    column("reward", REWARD, { show: (at) => (episodes[at][STATE] === "graded" ? episodes[at][REWARD] : ""), number: true, width: "clamp(4rem, 16vw, 5.8rem)" }),
     column("turns", TURNS, { number: true, width: "4.4rem", little: true }),
     column("calls", CALLS, { number: true, width: "4.2rem", little: true }),
     column("errors", ERRORS, { number: true, width: "4.6rem", little: true }),
