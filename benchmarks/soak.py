@@ -89,7 +89,9 @@ class Soak:
         self.options = options
         self.copy, self.scratch = scratch / "copy", scratch
         self.port = free_port()
-        settings = {"tool_seconds": options.tool_seconds, "idle_seconds": options.idle_seconds}
+        # Nobody waits for a place: else those who wait get, one after the other, the places of others who are idle, and
+        # none is ever refused.
+        settings = {"tool_seconds": options.tool_seconds, "idle_seconds": options.idle_seconds, "wait_seconds": 0}
         copied(environment, self.copy, max_sessions=options.concurrency * 8, **settings)
         add_faulty_tools(self.copy)
         self.clock = scratch / "clock"

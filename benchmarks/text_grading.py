@@ -1,6 +1,6 @@
 """How many answers a second are graded, by a generated environment and by NeMo Gym's own servers, in one run.
 
-    python benchmarks/text_grading.py ENVIRONMENT [--at-once 64] [--rounds 5]
+    ENVIRONMENT/.venv/bin/python benchmarks/text_grading.py ENVIRONMENT [--at-once 64] [--rounds 5]
 
 ENVIRONMENT was generated with `archetype=question`, and has NeMo Gym 0.7 in its `.venv`. The answers are right ones and
 wrong ones in turn. Sessions of the environment are seeded before the clock starts; NeMo Gym's servers want no session.

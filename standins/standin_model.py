@@ -96,7 +96,8 @@ class Handler(BaseHTTPRequestHandler):
         with self.lock, open(self.log_path, "a") as log:
             log.write(json.dumps({"path": self.path, "body": body}) + "\n")
         if self.path.endswith("/chat/completions"):
-            self.answer(self.respond_in_chat(body))
+            answer = self.respond_in_chat(body)
+            self.stream(chunks(answer)) if body.get("stream") else self.answer(answer)
         elif self.path.endswith("/responses"):
             self.answer(self.respond(body))
         else:
@@ -163,6 +164,14 @@ class Handler(BaseHTTPRequestHandler):
             "usage": {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15},
         }
 
+    def stream(self, events: list[dict[str, Any]]) -> None:
+        data = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Length", str(len(data.encode())))
+        self.end_headers()
+        self.wfile.write(data.encode())
+
     def answer(self, body: dict[str, Any], status: int = 200) -> None:
         data = json.dumps(body).encode()
         self.send_response(status)
@@ -173,6 +182,19 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Keep quiet: the log file has it all."""
+
+
+def chunks(answer: dict[str, Any]) -> list[dict[str, Any]]:
+    """A chat completion as the events of a stream: the message, why it ends, what it took."""
+    head = {name: answer[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+    (choice,) = answer["choices"]
+    calls = [{"index": number, **call} for number, call in enumerate(choice["message"].get("tool_calls", []))]
+    delta = choice["message"] | ({"tool_calls": calls} if calls else {})
+    return [
+        head | {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]},
+        head | {"choices": [{"index": 0, "delta": {}, "finish_reason": choice["finish_reason"]}]},
+        head | {"choices": [], "usage": answer["usage"]},
+    ]
 
 
 class Server(ThreadingHTTPServer):

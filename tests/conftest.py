@@ -33,6 +33,9 @@ for variable in ("no_proxy", "NO_PROXY"):
 
 # ------------------------------------------------------------------------------------------------- which, and when
 
+collect_ignore = ["of_gymkit"]
+"""What runs inside of an environment (test_gymkit.py)."""
+
 LONGEST_FIRST = (
     *(
         "nemo_gym",
@@ -41,6 +44,7 @@ LONGEST_FIRST = (
         "sandbox",
         "question",
         "user_environments",
+        "gymkit",
         "container",
         "environment",
         "readme",

@@ -1,7 +1,7 @@
 """A policy cannot steer its own grade: a model that tries to (standins/attacking_model.py), through NeMo Gym's agents.
 
 Every episode must come back with the reward that its play deserves, and none masked. What each request does in each
-state of a session is tested in the environment's own tests/test_states.py and tests/test_control_calls.py.
+state of a session is tested in tests/of_gymkit/test_states.py and the environment's own tests/test_control_calls.py.
 """
 
 import json
@@ -127,7 +127,7 @@ def check_that_it_attacked(outputs: str) -> None:
 
 
 def test_the_architecture_has_the_tables_of_states_that_are_tested() -> None:
-    tested = (ROOT / "template" / "tests" / "test_states.py").read_text(encoding="utf-8")
+    tested = (ROOT / "tests" / "of_gymkit" / "test_states.py").read_text(encoding="utf-8")
     tables = tested.split('TABLES = """\n')[1].split('"""')[0].strip().split("\n\n")
     assert len(tables) == 2
     document = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")

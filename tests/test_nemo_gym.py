@@ -102,7 +102,7 @@ def test_several_servers_share_the_rows(
             left.unlink(missing_ok=True)
 
 
-# At a lower level, test_strangers.py of every environment tests it.
+# At a lower level, tests/of_gymkit/test_strangers.py tests it.
 @only_in_full
 def test_a_split_larger_than_the_server_ends_with_all_rows(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path

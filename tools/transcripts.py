@@ -1,8 +1,8 @@
 """Responses as agents of NeMo Gym 0.7 make them, by those agents' own code: a JSON object by the agents' names.
 
-They are what template/tests/transcripts.json holds. To write it anew, with the Python of an environment on 0.7:
+They are what tests/of_gymkit/transcripts.json holds. To write it anew, with the Python of an environment on 0.7:
 
-    ENVIRONMENT/.venv/bin/python tools/transcripts.py > template/tests/transcripts.json
+    ENVIRONMENT/.venv/bin/python tools/transcripts.py > tests/of_gymkit/transcripts.json
 """
 
 # Its packages are those of an environment.

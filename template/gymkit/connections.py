@@ -146,6 +146,8 @@ def limited(protocol: Any, connections: Connections) -> Any:
         return functools.partial(limited(protocol.func, connections), *protocol.args, **protocol.keywords)
     if not (isinstance(protocol, type) and issubclass(protocol, HttpToolsProtocol)):
         return protocol
+    if issubclass(protocol, LimitedProtocol):
+        return protocol
     return type("Limited" + protocol.__name__, (LimitedProtocol, protocol), {"all_connections": connections})
 
 

@@ -25,13 +25,13 @@ DEFAULT_PORT = 11000
 def run(server_class: Any) -> None:
     """Serve until stopped. Where the port cannot be had or the server may not start: one clear line, exit status 1."""
     drop_what_cannot_be_written()
-    # uvicorn of itself, on NeMo Gym 0.4, takes the word of any proxy on this machine; ours is ENV_TRUSTED_PROXIES.
-    os.environ["FORWARDED_ALLOW_IPS"] = ""
-    limit_uvicorn()
-    never_for_loopback()
     try:
         if "NEMO_GYM_CONFIG_DICT" not in os.environ:
             _stand_alone()
+        # uvicorn of itself, on NeMo Gym 0.4, takes the word of any proxy on this machine; ours is ENV_TRUSTED_PROXIES.
+        os.environ["FORWARDED_ALLOW_IPS"] = ""
+        limit_uvicorn()
+        never_for_loopback()
         server_class.run_webserver()
     except CommandError as reason:
         sys.exit(str(reason))

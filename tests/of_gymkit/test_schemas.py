@@ -1,4 +1,3 @@
-# Part of the template: changes belong there (`copier update` merges this file).
 """The schemas of tools: `strict` where OpenAI's strict mode takes all of it, as OpenAI's own client converts it."""
 
 import json

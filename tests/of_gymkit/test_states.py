@@ -1,4 +1,3 @@
-# Part of the template: changes belong there (`copier update` merges this file).
 """What each request does in each state of a session: the tables below, walked through cell by cell.
 
 The template's docs/architecture.md has the same tables, and explains them.

@@ -1,4 +1,3 @@
-# Part of the template: changes belong there (`copier update` merges this file).
 """What counts as the answer of a text, and what it says."""
 
 import time

@@ -1,4 +1,3 @@
-# Part of the template: changes belong there (`copier update` merges this file).
 """`/verify` takes the responses that agents really send, on both lines of NeMo Gym.
 
 transcripts.json holds what five agents of NeMo Gym 0.7 make of an episode, by their own code.

@@ -1,4 +1,3 @@
-# Part of the template: changes belong there (`copier update` merges this file).
 """gymkit's small parts, each by itself: rows, answers, schemas, players, the conflict markers."""
 
 import io

@@ -1,4 +1,3 @@
-# Part of the template: changes belong there (`copier update` merges this file).
 """gymkit's server over real HTTP, with a small environment of its own (probe.py): what all environments share."""
 
 import asyncio

@@ -1,4 +1,3 @@
-# Part of the template: changes belong there (`copier update` merges this file).
 """What models and gateways answer, read into items; and what is said of what cannot be read."""
 
 import json

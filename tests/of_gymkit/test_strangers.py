@@ -1,4 +1,3 @@
-# Part of the template: changes belong there (`copier update` merges this file).
 """A server that anybody may reach: what one caller does keeps no other from a session, from its answer, or waiting."""
 
 import json

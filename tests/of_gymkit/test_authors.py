@@ -1,4 +1,3 @@
-# Part of the template: changes belong there (`copier update` merges this file).
 """What authors write, and what their clients send: tools as any FastAPI endpoint is written, and odd requests."""
 
 import json
