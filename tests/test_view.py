@@ -402,9 +402,11 @@ def test_the_pages_own_policy_runs_nothing_else(environment: Environment, browse
     """Even if a mistake in the page made markup of a text."""
     run = write(tmp_path / "run.jsonl", episode())
     with page_of(environment, browser, tmp_path, run, expected="Content Security Policy") as page:
-        page.evaluate(
-            "text => document.body.insertAdjacentHTML('beforeend', text)", MARKUP.replace("src=x", "src=data:,")
-        )
+        page.evaluate("violated = new Set()")
+        page.evaluate("addEventListener('securitypolicyviolation', (event) => violated.add(event.effectiveDirective))")
+        others = "<img src='http://192.0.2.1/'><iframe src='http://192.0.2.1/'></iframe>"
+        markup = MARKUP.replace("src=x", "src=data:,") + others
+        page.evaluate("text => document.body.insertAdjacentHTML('beforeend', text)", markup)
         script = "const made = document.createElement('script'); made.text = TEXT; document.body.append(made)"
         page.evaluate(script.replace("TEXT", "\"document.title='broken'\""))
         refused = page.evaluate("fetch('http://192.0.2.1/').then(() => 'sent', () => 'refused')")
