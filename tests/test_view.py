@@ -404,7 +404,7 @@ def test_the_pages_own_policy_runs_nothing_else(environment: Environment, browse
     with page_of(environment, browser, tmp_path, run, expected="Content Security Policy") as page:
         page.evaluate("violated = new Set()")
         page.evaluate("addEventListener('securitypolicyviolation', (event) => violated.add(event.effectiveDirective))")
-        others = "<img src='http://192.0.2.1/'><iframe src='http://192.0.2.1/'></iframe>"
+        others = "<img src='http://192.0.2.1/'><iframe src='data:text/html,x'></iframe>"
         markup = MARKUP.replace("src=x", "src=data:,") + others
         page.evaluate("text => document.body.insertAdjacentHTML('beforeend', text)", markup)
         script = "const made = document.createElement('script'); made.text = TEXT; document.body.append(made)"
