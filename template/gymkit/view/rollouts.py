@@ -18,6 +18,7 @@ GRADED, MASKED, FAILED = "graded", "masked", "failed"
 IDENTITIES = ("task_id", "row_key", "_ng_task_index", "prompt")
 """What tells tasks apart, the best first."""
 
+_LONGEST_NAME = 200
 _NUMBERS_OF_NOTHING = {"mask_sample"}
 
 
@@ -155,7 +156,7 @@ def _episode(path: Path, line: Line, notes: Notes, *, failed: bool) -> Episode |
 
 
 def _identity(result: Json) -> dict[str, str]:
-    found = {name: str(result[name]) for name in IDENTITIES[:3] if isinstance(result.get(name), str | int)}
+    found = {name: _short(result[name]) for name in IDENTITIES[:3] if isinstance(result.get(name), str | int)}
     prompt = json.dumps(mapping(result.get("responses_create_params")).get("input"), sort_keys=True)
     return found | {"prompt": hashlib.sha256(prompt.encode()).hexdigest()[:12]}
 
@@ -174,7 +175,7 @@ def _counted(output: list[Any]) -> tuple[int, Counter[str], Counter[str], int]:
         was, by_the_model = by_the_model, kind in ("function_call", "reasoning") or item.get("role") == "assistant"
         turns += by_the_model and not was
         if kind == "function_call":
-            name = str(item.get("name"))
+            name = _short(item.get("name"))
             calls[name] += 1
             tools[_hashable(item.get("call_id"))] = name
             characters += len(str(item.get("arguments")))
@@ -202,8 +203,19 @@ def _numbers(result: Json, usage: Any) -> dict[str, float]:
     return {
         name: float(value)
         for name, value in {**result, **usage}.items()
-        if not name.startswith("_") and name not in _NUMBERS_OF_NOTHING and (isinstance(value, bool) or finite(value))
+        if not name.startswith("_")
+        and len(name) <= _LONGEST_NAME
+        and name not in _NUMBERS_OF_NOTHING
+        and (isinstance(value, bool) or finite(value))
     }
+
+
+def _short(name: Any) -> str:
+    """A name that fits into a table: of a long one the beginning, and what tells it from others."""
+    text = str(name)
+    if len(text) <= _LONGEST_NAME:
+        return text
+    return f"{text[:_LONGEST_NAME]}… {hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()[:8]}"
 
 
 def _text(value: Any) -> str | None:

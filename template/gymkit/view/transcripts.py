@@ -55,12 +55,12 @@ def transcript(result: Json, keep: Keep) -> Json:
             items.append(shown)
     return {
         "items": items,
-        "tools": [str(tool.get("name")) for tool in sequence(params.get("tools")) if isinstance(tool, dict)],
+        "tools": [_name(tool.get("name")) for tool in sequence(params.get("tools")) if isinstance(tool, dict)],
         "answer": final_answer(said),
         "verdict": {name: result[name] for name in _OF_THE_VERDICT if result.get(name) is not None},
         "truth": {name: _plain(result[name]) for name in _OF_THE_ROW if result.get(name) is not None},
         "fields": {
-            name: value
+            _name(name): value
             for name, value in result.items()
             if name not in _NOT_SHOWN and not name.startswith(_OF_NEMO_GYM)
         },
@@ -91,15 +91,15 @@ def _item(item: Any, keep: Keep) -> Json:
         return {"kind": "other", "name": type(item).__name__, "parts": _parts(item, keep)}
     kind = item.get("type", "message")
     if kind == "function_call":
-        return {"kind": "call", "name": str(item.get("name")), "arguments": _pretty(item.get("arguments"))}
+        return {"kind": "call", "name": _name(item.get("name")), "arguments": _pretty(item.get("arguments"))}
     if kind == "function_call_output":  # of a call that nobody has made
         return {"kind": "call", "name": "", "arguments": "", "output": _answer(item.get("output"), keep)}
     if kind == "reasoning":
         text = [*sequence(item.get("summary")), *sequence(item.get("content"))]
         return {"kind": "reasoning", "parts": _parts(text, keep)}
     if kind == "message" and "content" in item:
-        return {"kind": "message", "role": str(item.get("role", "")), "parts": _parts(item["content"], keep)}
-    return {"kind": "other", "name": str(kind), "parts": _parts(json.dumps(item, indent=1, ensure_ascii=False), keep)}
+        return {"kind": "message", "role": _name(item.get("role", "")), "parts": _parts(item["content"], keep)}
+    return {"kind": "other", "name": _name(kind), "parts": _parts(json.dumps(item, indent=1, ensure_ascii=False), keep)}
 
 
 def _parts(content: Any, keep: Keep) -> list[Json]:
@@ -139,7 +139,7 @@ def _answer(output: Any, keep: Keep) -> list[Json]:
     for name, part in value.items():
         if name != "output" or not isinstance(part, str):
             text = part if isinstance(part, str) else json.dumps(part, indent=1, ensure_ascii=False)
-            found += [{"name": str(name)}, *_parts(text, keep)]
+            found += [{"name": _name(name)}, *_parts(text, keep)]
     return found
 
 
@@ -186,6 +186,10 @@ def _loaded(text: str) -> Any:
         return json.loads(text, parse_constant=str)
     except (ValueError, RecursionError):
         return None
+
+
+def _name(value: Any) -> str:
+    return str(value)[:500]
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
