@@ -440,8 +440,8 @@ def test_ten_thousand_episodes_open_within_two_seconds_and_stay_smooth(
         expect(page.locator("#episodes-count")).to_have_text("10,000")
         page.locator("#episodes-0").wait_for()
         assert time.monotonic() - began < 2
-        # Each step scrolls by thousands of lines; a frame is to take no longer than a tenth of a second.
-        worst = page.evaluate(
+        # Each step scrolls by hundreds of lines. One in ten may fall to whatever else the machine does.
+        frames = page.evaluate(
             """async () => {
                 const grid = document.getElementById("episodes"), times = [];
                 for (let step = 1; step <= 40; step++) {
@@ -451,10 +451,10 @@ def test_ten_thousand_episodes_open_within_two_seconds_and_stay_smooth(
                     await new Promise(requestAnimationFrame);
                     times.push(performance.now() - began);
                 }
-                return Math.max(...times);
+                return times.sort((one, other) => one - other)[35];
             }"""
         )
-        assert worst < 250
+        assert frames < 150
         assert page.locator("#episodes tr").count() < 60
         began = time.monotonic()
         page.locator("#episodes-text").fill("task-1234")
