@@ -19,12 +19,13 @@ from venvs import KINDS, rendered_kinds
 LAYERS = [
     {"cli"},  # the commands
     # Programs, which are handed what they need of the environment.
-    {"serve", "fixture", "data", "records", "cases", "describe", "check", "audit", "deploy", "upload", "conflicts"},
+    {"serve", "fixture", "data", "records", "cases", "describe", "check", "audit", "deploy", "upload", "conflicts"}
+    | {"view"},
     {"server"},  # endpoints
     {"middleware", "openapi", "page", "config", "connections"},
     # Within the server: one tool call, one episode. Outside of it: a client.
     {"tools", "signatures", "schemas", "sessions", "places", "intake", "pool", "cluster", "judge"}
-    | {"client", "players", "models", "episodes", "recording"},
+    | {"client", "players", "models", "episodes", "recording", "trajectories"},
     # Answers, verdicts, names and paths.
     {"answers", "symbolic", "symbolic_worker", "forms", "responses", "replies", "grading", "rows", "row_keys", "items"}
     | {"bodies", "large_bodies", "access", "shares", "rate_limit", "waiting", "pictures", "redaction"}

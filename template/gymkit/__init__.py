@@ -11,6 +11,7 @@ Programs, which are handed what they need of the environment
 - `cases`       writes the cases by which NeMo Gym tries the grader
 - `check`       checks a live server
 - `audit`       tries to earn rewards without solving tasks
+- `view`        shows rollouts, training runs and audits: a page, and numbers
 - `deploy`      puts the environment on a Hugging Face Space
 - `upload`      which files go there, and which stay at home
 - `describe`    carries the description to where it has to stand as well
@@ -42,6 +43,7 @@ A client
 - `episodes`    one episode, from the seed to the verdict
 - `players`     who plays without a model: policy.py
 - `models`      who plays: a model behind an OpenAI-compatible endpoint
+- `trajectories`  what NeMo Gym's own tools read in an episode
 - `recording`   an episode's pictures, and a page to watch it
 
 What all of them use

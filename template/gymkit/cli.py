@@ -28,6 +28,7 @@ COMMANDS = {
     "describe": "carry description and domain from the config to the manifest and README.md",
     "check": "check a live server, here or on a Hugging Face Space",
     "audit": "try to earn rewards without solving tasks, on a server that it starts",
+    "view": "see what happened: rollouts, training runs, audits, as a page and in numbers",
     "deploy": "put the environment on a Hugging Face Space",
     "conflicts": "name the conflict markers that an update has left",
 }
