@@ -179,6 +179,7 @@ def test_only_answers_to_questions_are_stored(rendered: tuple[Path, dict[str, An
     assert {name for answers in ANSWERS for name in answers} <= set(ASKED)
 
 
+@pytest.mark.filterwarnings("ignore::copier.errors.DirtyLocalWarning")
 def test_an_undefined_variable_is_an_error(template: Template, tmp_path: Path) -> None:
     copy = tmp_path / "template"
     run_ok("git", "clone", "-q", template.path, copy, cwd=tmp_path)
