@@ -280,6 +280,8 @@ def test_a_bad_answer_is_refused_with_what_would_do(template: Template, tmp_path
 def test_what_to_do_stands_where_copier_does_not_cut_it() -> None:
     """Of 80 columns, Copier's own words take up to 47: "Validation error for question 'hf_space_port': "."""
     for name in ASKED:
+        if isinstance(QUESTIONS[name].get("choices"), dict):
+            assert all(len(label) <= 76 for label in QUESTIONS[name]["choices"]), name
         for archetype in ARCHETYPES:
             assert len(jinja2.Template(QUESTIONS[name]["help"]).render(archetype=archetype)) < 78, name
         parts = re.split(r"\{[%#].*?[%#]\}", QUESTIONS[name].get("validator", ""), flags=re.DOTALL)
