@@ -49,6 +49,10 @@ def check(settings: SandboxSettings) -> str:
     return "Sandboxes run at E2B."
 
 
+def get_ready(settings: SandboxSettings) -> None:
+    """There is nothing to be made ready here."""
+
+
 def make_sandbox(settings: SandboxSettings) -> Sandbox:
     """A sandbox, not yet started."""
     return E2BSandbox(settings)

@@ -13,6 +13,7 @@ from sandbox import CellResult, CommandResult, Sandbox, SandboxFileError, Sandbo
 from sandbox.confinement import ConfinementError, Limits
 from sandbox.confinement.commands import run_command
 from sandbox.confinement.files import FileError, read_beneath, write_beneath
+from sandbox.confinement.forks import ForkServer, fork_server
 from sandbox.confinement.jupyter import Kernel
 from sandbox.confinement.place import Place
 from sandbox.confinement.view import strongest_level
@@ -37,6 +38,10 @@ class SandboxSettings(BaseModel):
     printed_mb: int = Field(default=100, gt=0, description="A cell or command that prints more is ended.")
     kept_bytes: int = Field(default=200_000, gt=1, description="So much of what it prints is kept in memory.")
     transfer_mb: int = Field(default=32, gt=0, description="Size limit of a file that is read or written by a tool.")
+    fork_server: bool = Field(default=True, description="Whether sandboxes are forks of a program that is kept ready.")
+    preload: list[str] = Field(
+        default=["numpy", "pandas"], description="Packages that the fork server holds in memory for all sandboxes."
+    )
     readable_paths: list[str] = Field(
         default_factory=list, description="Paths that a sandbox can read besides /usr and Python, in bubblewrap."
     )
@@ -68,6 +73,17 @@ def check(settings: SandboxSettings) -> str:
         f"Sandboxes run on this machine with limits only ({reason}): code in them can read what this server's user "
         "reads, and use the network. See Isolation in docs/backend.md."
     )
+
+
+def forks_of(settings: SandboxSettings) -> ForkServer | None:
+    return fork_server(tuple(settings.preload)) if settings.fork_server else None
+
+
+def get_ready(settings: SandboxSettings) -> None:
+    """Begin to make ready what new sandboxes are made from, for the first one not to wait. It does not block."""
+    forks = forks_of(settings)
+    if forks is not None:
+        forks.start()
 
 
 def make_sandbox(settings: SandboxSettings) -> Sandbox:
@@ -116,7 +132,7 @@ class LocalSandbox:
         before, self._kernel = self._kernel, None
         if before is not None:
             await before.close()
-        kernel = Kernel(place, self._limits)
+        kernel = Kernel(place, self._limits, forks_of(self.settings))
         try:
             await kernel.start(self.settings.start_seconds)
         except BaseException:

@@ -2,7 +2,8 @@
 """The sandbox: a live Python interpreter, a shell and a working folder for one session, and their results as text.
 
 `Sandbox` is the protocol. `backend.py` implements it, on this machine or at E2B. Of that file, the server uses
-`SandboxSettings`, `check()`, `make_sandbox()` and `RUNS_CODE_HERE`: a file with these names is another backend.
+`SandboxSettings`, `check()`, `get_ready()`, `make_sandbox()` and `RUNS_CODE_HERE`: a file with these names is another
+backend.
 """
 
 from dataclasses import dataclass

@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import sys
+from typing import Any
 
 
 def tasks_of_user() -> int:
@@ -25,8 +26,8 @@ def tasks_of_user() -> int:
     return count
 
 
-def main() -> None:
-    order = json.loads(sys.argv[1])
+def become(order: dict[str, Any]) -> None:
+    """Give up the identity of the server, and set the limits."""
     limits = order["limits"]
     if order["shares_user"]:
         limits["RLIMIT_NPROC"] += tasks_of_user()
@@ -45,6 +46,11 @@ def main() -> None:
         # macOS knows all of them, and refuses some.
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(kind, (value, value))
+
+
+def main() -> None:
+    order = json.loads(sys.argv[1])
+    become(order)
     command = order["command"]
     try:
         os.execve(command[0], command, order["environment"])

@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import NoReturn
+from typing import Any, NoReturn
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -37,15 +37,20 @@ def prctl(option: int, value: int) -> None:
         ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
 
 
+def die_with(parent: int) -> None:
+    """Have this process killed when its parent ends."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(KILLED)
+
+
 def start(command: list[str]) -> int:
     """Run the command as a child that dies with this process; its id."""
     guard = os.getpid()
     child = os.fork()
     if child:
         return child
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != guard:
-        os._exit(KILLED)
+    die_with(guard)
     # Python ignores SIGPIPE, and this program SIGINT; the command should not.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(number, signal.SIG_DFL)
@@ -139,7 +144,8 @@ def remove(folder: str) -> None:
     subprocess.run(command, env={"PATH": "/usr/bin:/bin"}, stderr=subprocess.DEVNULL, check=False)
 
 
-def main() -> NoReturn:
+def receive() -> dict[str, Any]:
+    """Adopt what loses its parent, and read what to run from standard input."""
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -149,13 +155,21 @@ def main() -> NoReturn:
         if not part:
             os._exit(KILLED)
         line += part
-    order = json.loads(line)
-    child = start(order["command"])
+    return json.loads(line)
+
+
+def guard(child: int, order: dict[str, Any]) -> int:
+    """Wait until a child has ended or has to be, and end all; the exit code."""
     code, server_gone = watch(child, order["max_processes"])
     end_all(child)
     if server_gone and order["folder"]:
         remove(order["folder"])
-    os._exit(code)
+    return code
+
+
+def main() -> NoReturn:
+    order = receive()
+    os._exit(guard(start(order["command"]), order))
 
 
 if __name__ == "__main__":

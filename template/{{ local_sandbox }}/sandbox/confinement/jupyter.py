@@ -5,6 +5,7 @@ import asyncio
 import contextlib
 import itertools
 import json
+import logging
 import os
 import re
 import secrets
@@ -17,11 +18,14 @@ import zmq.asyncio
 from jupyter_client.session import Session
 
 from sandbox.confinement import PYTHON, ConfinementError, Limits
+from sandbox.confinement.forks import ForkServer, NoFork
 from sandbox.confinement.guard import remove
 from sandbox.confinement.output import Output
 from sandbox.confinement.place import Place
 from sandbox.confinement.process import Confined
 from sandbox.confinement.view import View
+
+log = logging.getLogger("gymkit")
 
 MESSAGE_BYTES = 4_000_000
 """A larger message from the kernel is not taken."""
@@ -50,6 +54,10 @@ class Execution:
     """The interpreter has ended, or had to be ended."""
 
 
+class Ended(ConfinementError):
+    """The process has ended before it answered."""
+
+
 class Kernel:
     """One interpreter: a confined IPython kernel, and the sockets that connect the server with it.
 
@@ -58,7 +66,8 @@ class Kernel:
 
     _numbers = itertools.count()
 
-    def __init__(self, place: Place, limits: Limits) -> None:
+    def __init__(self, place: Place, limits: Limits, forks: ForkServer | None = None) -> None:
+        self._forks = forks
         self.place = place
         self.place_version = place.version
         self.limits = limits
@@ -77,6 +86,20 @@ class Kernel:
         Raises:
             ConfinementError: it does not, within so many seconds.
         """
+        if self._forks is not None:
+            try:
+                options, view = self._prepare()
+                forked = Confined.fork(self._forks, options, view, self.limits, owner=True)
+                return await self._begin(await forked, seconds)
+            except (NoFork, Ended) as error:
+                log.warning("A sandbox starts slowly, without a fork: %s", error)
+                await self._abandon()
+        options, view = self._prepare()
+        command = view.command([PYTHON, f"{view.programs}/kernel.py", *options], self.limits)
+        await self._begin(await Confined.start(command, self.place, self.limits.processes, owner=True), seconds)
+
+    def _prepare(self) -> tuple[list[str], View]:
+        """Sockets for a new process: the options that tell it of them, and what it sees."""
         view = View(self.place, shared=self._folder)
         key = secrets.token_hex(16)
         self._session = Session(key=key.encode())
@@ -84,23 +107,34 @@ class Kernel:
         self._shell = self._connect(zmq.DEALER, 1)
         self._iopub = self._connect(zmq.SUB, 2)
         self._control = self._connect(zmq.DEALER, 4)
-        options = ["-f", f"{view.folder}/connection.json", "--HistoryManager.enabled=False"]
-        command = view.command([PYTHON, f"{view.programs}/kernel.py", *options], self.limits)
-        self.process = await Confined.start(command, self.place, self.limits.processes, owner=True)
-        output = Output(self.process, self.limits)
+        return ["-f", f"{view.folder}/connection.json", "--HistoryManager.enabled=False"], view
+
+    async def _begin(self, process: Confined, seconds: float) -> None:
+        """Wait until a new process answers."""
+        self.process = process
+        output = Output(process, self.limits)
         ready = asyncio.ensure_future(self._wait_until_ready())
         try:
             with output.reading():
-                await _first({ready, self.process.ended}, seconds)
+                await _first({ready, process.ended}, seconds)
                 output.drain()
         finally:
             answered = ready.done()
             ready.cancel()
-        if not answered:
-            ended = self.process.ended
-            why = f"it ended with {ended.result()}" if ended.done() else f"it did not answer in {seconds:g} seconds"
-            raise ConfinementError(f"the interpreter did not start: {why}. {output.stderr.text()[-500:]}".strip())
-        ready.result()
+        if answered:
+            return ready.result()
+        why = output.stderr.text()[-500:]
+        if process.ended.done():
+            raise Ended(f"the interpreter did not start: it ended with {process.ended.result()}. {why}".strip())
+        raise ConfinementError(f"the interpreter did not start: it did not answer in {seconds:g} seconds. {why}".strip())
+
+    async def _abandon(self) -> None:
+        """End the process, and close the sockets."""
+        for socket in self._sockets:
+            socket.close()
+        self._sockets.clear()
+        if self.process is not None:
+            await self.process.close()
 
     def _write_connection_file(self, ip: str, key: str) -> None:
         names = ("shell_port", "iopub_port", "stdin_port", "control_port", "hb_port")
@@ -241,11 +275,7 @@ class Kernel:
 
     async def close(self) -> None:
         """End it, and release its sockets and its folder. A second call changes nothing."""
-        for socket in self._sockets:
-            socket.close()
-        self._sockets.clear()
-        if self.process is not None:
-            await self.process.close()
+        await self._abandon()
         await asyncio.to_thread(remove, str(self._folder))
 
 

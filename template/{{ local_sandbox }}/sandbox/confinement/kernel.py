@@ -54,14 +54,13 @@ class Kernel(IPythonKernel):
         return reply
 
 
-def main() -> None:
-    # The folder of this program: its modules would hide the agent's own of the same name.
-    sys.path.pop(0)
+def main(options: list[str]) -> None:
+    """Be the kernel, with these options of IPython's."""
     # Loading the debugger takes longer than all the rest of a start, and nobody here can use it.
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     sys.stdout, sys.stderr = Stream(1), Stream(2)
     app = IPKernelApp.instance(kernel_class=Kernel, outstream_class=None)
-    app.initialize(sys.argv[1:])
+    app.initialize(options)
     del sys.modules["debugpy"]
     assert app.shell is not None
     hook: Any = app.shell.displayhook
@@ -75,4 +74,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    # The folder of this program: its modules would hide the agent's own of the same name.
+    sys.path.pop(0)
+    main(sys.argv[1:])

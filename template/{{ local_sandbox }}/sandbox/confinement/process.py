@@ -6,18 +6,75 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import Any, Protocol
 
-from sandbox.confinement import PROGRAMS, PYTHON, ConfinementError
+from sandbox.confinement import PROGRAMS, PYTHON, ConfinementError, Limits
+from sandbox.confinement.forks import Forked, ForkServer, NoFork
 from sandbox.confinement.place import Place
+from sandbox.confinement.view import View
 
 END_SECONDS = 15
 """How long the guard may take to end a process, before it is killed itself."""
 
 
+class Guard(Protocol):
+    """The guard of a confined process: a program, or a fork."""
+
+    def say(self, line: bytes) -> bool:
+        """Send it a line; whether it is taken."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait until it has ended; its exit code, or -SIGKILL if it was killed."""
+        ...
+
+    def kill(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Program:
+    """A guard that is a program."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    @classmethod
+    async def start(cls, stdout: int, stderr: int) -> "Program":
+        return cls(
+            await asyncio.create_subprocess_exec(
+                *(PYTHON, "-I", "-S", str(PROGRAMS / "guard.py")),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=stdout,
+                stderr=stderr,
+                start_new_session=True,
+                cwd="/",
+                env={},
+            )
+        )
+
+    def say(self, line: bytes) -> bool:
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, RuntimeError):
+            self._process.stdin.write(line)
+        return True
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.kill()
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+
+
 class Confined:
-    """A confined process with all that descends from it. Start it with `Confined.start()`.
+    """A confined process with all that descends from it. Start it with `Confined.start()` or `Confined.fork()`.
 
     Attributes:
         stdout: Descriptor of the pipe that its standard output comes from; not blocking.
@@ -25,12 +82,12 @@ class Confined:
         ended: A task that is done when none of it runs any more; its result is the exit code.
     """
 
-    def __init__(self, place: Place, process: asyncio.subprocess.Process, stdout: int, stderr: int) -> None:
+    def __init__(self, place: Place, guard: Guard, stdout: int, stderr: int) -> None:
         self.place = place
         self.stdout = stdout
         self.stderr = stderr
-        self._process = process
-        self.ended = asyncio.create_task(process.wait())
+        self._guard = guard
+        self.ended = asyncio.create_task(guard.wait())
 
     @classmethod
     async def start(cls, command: Sequence[str], place: Place, max_processes: int, owner: bool = False) -> "Confined":
@@ -45,51 +102,61 @@ class Confined:
         Raises:
             ConfinementError: the machine has no process or descriptor left.
         """
+        try:
+            confined = await cls._guarded(place, Program.start)
+        except OSError as error:
+            raise ConfinementError(f"no process can be started: {error.strerror}") from None
+        confined._order({"command": list(command)}, max_processes, owner)
+        return confined
+
+    @classmethod
+    async def fork(
+        cls, server: ForkServer, options: Sequence[str], view: View, limits: Limits, owner: bool
+    ) -> "Confined":
+        """A fork of the fork server's that becomes a kernel with some options.
+
+        Raises:
+            NoFork: it cannot be had.
+        """
+        try:
+            confined = await cls._guarded(view.place, lambda *descriptors: Forked.start(server, *descriptors))
+        except OSError as error:
+            raise NoFork(str(error.strerror)) from None
+        order = {"room": view.room(limits), "process": view.order(limits), "options": list(options)}
+        if not confined._order(order, limits.processes + 1, owner):  # In the room there is one more.
+            await confined.close()
+            raise NoFork("its order is too long")
+        return confined
+
+    @classmethod
+    async def _guarded(cls, place: Place, start: Callable[[int, int], Awaitable[Guard]]) -> "Confined":
         descriptors: list[int] = []
         try:
             for _ in range(2):
                 descriptors += os.pipe()
             stdout, stdout_end, stderr, stderr_end = descriptors
-            process = await asyncio.create_subprocess_exec(
-                *(PYTHON, "-I", "-S", str(PROGRAMS / "guard.py")),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=stdout_end,
-                stderr=stderr_end,
-                start_new_session=True,
-                cwd="/",
-                env={},
-            )
-        except BaseException as error:
+            guard = await start(stdout_end, stderr_end)
+        except BaseException:
             for descriptor in descriptors:
                 os.close(descriptor)
-            if isinstance(error, OSError):
-                raise ConfinementError(f"no process can be started: {error.strerror}") from None
             raise
         os.close(stdout_end)
         os.close(stderr_end)
         os.set_blocking(stdout, False)
         os.set_blocking(stderr, False)
-        order = {
-            "command": list(command),
-            "folder": str(place.root) if owner else None,
-            "max_processes": max_processes + 2,  # bubblewrap's own two
-        }
-        confined = cls(place, process, stdout, stderr)
-        confined._say(json.dumps(order).encode() + b"\n")
-        return confined
+        return cls(place, guard, stdout, stderr)
 
-    def _say(self, line: bytes) -> None:
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError, RuntimeError):
-            self._process.stdin.write(line)
+    def _order(self, order: dict[str, Any], max_processes: int, owner: bool) -> bool:
+        order["folder"] = str(self.place.root) if owner else None
+        order["max_processes"] = max_processes + 2  # bubblewrap's own two
+        return self._guard.say(json.dumps(order).encode() + b"\n")
 
     async def end(self) -> None:
         """End all of it. What it has printed can still be read."""
-        self._say(b"end\n")
+        self._guard.say(b"end\n")
         await asyncio.wait({self.ended}, timeout=END_SECONDS)
         if not self.ended.done():
-            with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
+            self._guard.kill()
             await self.ended
         if self.ended.result() == -signal.SIGKILL:
             # The guard was killed: at the level `limits`, the process can do that.
@@ -103,8 +170,7 @@ class Confined:
         try:
             await self.end()
         finally:
-            assert self._process.stdin is not None
-            self._process.stdin.close()
+            self._guard.close()
             os.close(stdout)
             os.close(stderr)
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sandbox.confinement import PROGRAMS, PYTHON, Level, Limits
 from sandbox.confinement.place import Place
@@ -18,6 +18,23 @@ from sandbox.confinement.place import Place
 ETC = ("alternatives", "fonts", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "localtime", "mime.types", "nsswitch.conf")
 """What programs need of /etc. None of it says anything of the machine's users or services."""
 PROBE_SECONDS = 30
+RIGHTS = ("CAP_SETUID", "CAP_SETGID")
+"""Of root's capabilities, those by which it becomes another user."""
+
+
+def fixed_environment() -> dict[str, str]:
+    """The variables that are the same in all sandboxes."""
+    fixed = {
+        "PATH": os.pathsep.join([str(Path(PYTHON).parent), "/usr/local/bin", "/usr/bin", "/bin"]),
+        "USER": "agent",
+        "LOGNAME": "agent",
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # A thread for each core and library would be held against the limit on processes.
+        "OMP_NUM_THREADS": "2",
+        "OPENBLAS_NUM_THREADS": "2",
+    }
+    return fixed | ({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {})
 
 
 @dataclass
@@ -44,43 +61,41 @@ class View:
 
     def environment(self) -> dict[str, str]:
         """All variables that the process gets: an allow-list, in which nothing is the server's but PATH and TZ."""
-        path = os.pathsep.join([str(Path(PYTHON).parent), "/usr/local/bin", "/usr/bin", "/bin"])
-        fixed = {
-            "PATH": path,
+        own = {
             "HOME": self.work,
             "TMPDIR": self.tmp,
-            "USER": "agent",
-            "LOGNAME": "agent",
-            "LANG": "C.UTF-8",
             "IPYTHONDIR": f"{self.tmp}/.ipython",
             "MPLCONFIGDIR": f"{self.tmp}/.matplotlib",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            # A thread for each core and library would be held against the limit on processes.
-            "OMP_NUM_THREADS": "2",
-            "OPENBLAS_NUM_THREADS": "2",
         }
-        return fixed | ({"TZ": os.environ["TZ"]} if "TZ" in os.environ else {})
+        return fixed_environment() | own
 
-    def command(self, command: Sequence[str], limits: Limits) -> list[str]:
-        """The command line that runs `command` confined."""
-        order = {
-            "command": list(command),
+    def order(self, limits: Limits) -> dict[str, Any]:
+        """What `enter.py` needs to know, but for a command."""
+        return {
             "environment": self.environment(),
             "folder": self.work,
             "limits": limits.by_name(),
             "user": self.place.user,
             "shares_user": self.place.level == "limits",
         }
-        inside = [PYTHON, "-I", "-S", f"{self.programs}/enter.py", json.dumps(order)]
-        return inside if self.place.level == "limits" else [*self._bubblewrap(limits), *inside]
 
-    def _bubblewrap(self, limits: Limits) -> list[str]:
-        # Root needs no namespace for users; of its capabilities it keeps those by which it becomes another user.
-        rights = ["--cap-drop", "ALL", "--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID"]
+    def room(self, limits: Limits) -> list[str] | None:
+        """The command line of bubblewrap, for a fork that enters its namespaces; None at the level `limits`."""
+        return None if self.place.level == "limits" else self._bubblewrap(limits, [])
+
+    def command(self, command: Sequence[str], limits: Limits) -> list[str]:
+        """The command line that runs `command` confined."""
+        order = self.order(limits) | {"command": list(command)}
+        inside = [PYTHON, "-I", "-S", f"{self.programs}/enter.py", json.dumps(order)]
+        return inside if self.place.level == "limits" else [*self._bubblewrap(limits, RIGHTS), *inside]
+
+    def _bubblewrap(self, limits: Limits, rights: Sequence[str]) -> list[str]:
+        # Root needs no namespace for users.
+        own = ["--cap-drop", "ALL", *(option for right in rights for option in ("--cap-add", right))]
         options = [
             *("--unshare-ipc", "--unshare-pid", "--unshare-net", "--unshare-uts", "--unshare-cgroup-try"),
             *("--die-with-parent", "--hostname", "sandbox"),
-            *(rights if os.getuid() == 0 else ["--unshare-user"]),
+            *(own if os.getuid() == 0 else ["--unshare-user"]),
             *with_parents(system_folders()),
             *("--proc", "/proc", "--dev", "/dev"),
             *("--perms", "1777", "--size", str(limits.memory_bytes), "--tmpfs", "/dev/shm"),
