@@ -48,12 +48,14 @@ def main() -> None:
     ]
     started = time.monotonic()
     with served(arguments.environment, cell_seconds=2) as environment, ThreadPoolExecutor(arguments.at_once) as pool:
+        episode(environment, None)
+        processes = environment.descendants()  # the fork server
         list(pool.map(lambda fault: episode(environment, fault), faults[:50]))
         rss, descriptors = environment.rss_mb(), environment.descriptors()
         print(f"after 50 episodes: {rss:.0f} MB, {descriptors} descriptors", flush=True)
         list(pool.map(lambda fault: episode(environment, fault), faults[50:]))
         time.sleep(2)
-        left = environment.descendants(), environment.folders(), environment.descriptors() - descriptors
+        left = environment.descendants() - processes, environment.folders(), environment.descriptors() - descriptors
         grown = environment.rss_mb() / rss - 1
     seconds = time.monotonic() - started
     print(

@@ -12,6 +12,7 @@ for `enter.py`) and `options` (of `kernel.py`). When it ends it writes its exit 
 """
 
 import contextlib
+import errno
 import gc
 import importlib
 import json
@@ -63,6 +64,8 @@ def serve(control: socket.socket) -> None:
             os._exit(0)
         child = -1
         try:
+            if len(descriptors) != STATUS + 1:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
             child = os.fork()
             if child == 0:
                 break

@@ -24,7 +24,7 @@ LOAD_SECONDS = 30
 FORK_SECONDS = 5
 """How long it may take for a fork; after that it is given up."""
 PAUSE_SECONDS = 30
-"""How long after that until another one is started."""
+"""How long after that until another one is started; twice as long with each that does not come to fork."""
 
 
 class NoFork(Exception):
@@ -45,6 +45,7 @@ class ForkServer:
         self._control: socket.socket | None = None
         self._loading = False
         self._start_at = 0.0
+        self._pause = PAUSE_SECONDS
 
     @property
     def pid(self) -> int | None:
@@ -92,10 +93,17 @@ class ForkServer:
                 self._give_up(process, ours, str(error) or type(error).__name__)
                 self._loading = False
 
+    def close(self) -> None:
+        """End it; what it has forked lives on."""
+        with self._lock:
+            if self._process is not None and self._control is not None:
+                self._give_up(self._process, self._control, "it is closed")
+
     def _give_up(self, process: "subprocess.Popen[bytes] | None", control: socket.socket, reason: str) -> None:
         log.warning("Sandboxes start slowly for now: no fork server (%s).", reason)
         self._process = self._control = None
-        self._start_at = time.monotonic() + PAUSE_SECONDS
+        self._start_at = time.monotonic() + self._pause
+        self._pause = min(2 * self._pause, 3600)
         control.close()
         if process is not None:
             process.kill()
@@ -123,6 +131,7 @@ class ForkServer:
                 raise NoFork("it has ended")
         if not received:
             raise NoFork(f"it cannot fork: {json.loads(data)['error']}")
+        self._pause = PAUSE_SECONDS
         os.set_inheritable(received[0], False)
         return received[0]
 
