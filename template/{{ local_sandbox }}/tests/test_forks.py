@@ -22,7 +22,7 @@ import sandbox.confinement.forks as forks
 from sandbox import CellResult, Sandbox
 from sandbox.backend import SandboxSettings, forks_of, make_sandbox
 from sandbox.confinement import Level
-from sandbox.confinement.forks import ForkServer, NoFork, fork_server
+from sandbox.confinement.forks import OF_FORK_SERVERS, ForkServer, NoFork, fork_server
 from sandbox.confinement.view import Strongest, fixed_environment, strongest_level
 
 LEVELS: list[Level] = ["limits", "bubblewrap"] if strongest_level().level == "bubblewrap" else ["limits"]
@@ -45,8 +45,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
     """A fork server of the test's own, which it may harm."""
-    environment = fixed_environment() | {"PADDING": "x" * 2000}
-    found = ForkServer(("numpy",), environment)
+    found = ForkServer(("numpy",), fixed_environment() | OF_FORK_SERVERS)
     monkeypatch.setattr("sandbox.backend.forks_of", lambda settings: found)
     asyncio.run(loaded(found))
     assert found.pid is not None
@@ -285,4 +284,4 @@ def test_it_holds_no_descriptor_and_no_variable_of_the_server(server: ForkServer
     targets = [os.readlink(each) for each in (own / "fd").iterdir()]
     assert sorted(target.partition(":")[0] for target in targets) == ["/dev/null"] * 3 + ["socket"]
     names = {entry.partition(b"=")[0].decode() for entry in (own / "environ").read_bytes().split(b"\0")} - {""}
-    assert names <= fixed_environment().keys() | {"PADDING"}
+    assert names <= fixed_environment().keys() | OF_FORK_SERVERS

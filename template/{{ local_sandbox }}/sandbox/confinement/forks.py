@@ -27,6 +27,15 @@ PAUSE_SECONDS = 30
 """How long after that until another one is started; twice as long with each that does not come to fork."""
 
 
+OF_FORK_SERVERS = {
+    # What is shown of a fork's environment stands where this one is, and needs room.
+    "PADDING": "x" * 2000,
+    # pandas loads pyarrow, whose allocator would start a thread.
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+}
+"""Variables that their forks do not keep."""
+
+
 class NoFork(Exception):
     """The fork server cannot make a fork now. The message says why."""
 
@@ -141,8 +150,7 @@ def fork_server(packages: tuple[str, ...]) -> ForkServer | None:
     """The fork server of this process for some packages; None where a process cannot enter namespaces."""
     if not sys.platform.startswith("linux") or not hasattr(os, "setns") or not hasattr(os, "pidfd_open"):
         return None
-    # What is shown of a fork's environment stands where this one is, and needs room.
-    return ForkServer(packages, fixed_environment() | {"PADDING": "x" * 2000})
+    return ForkServer(packages, fixed_environment() | OF_FORK_SERVERS)
 
 
 async def _in_thread(server: ForkServer, descriptors: list[int]) -> int:
