@@ -28,6 +28,7 @@ PAUSE_SECONDS = 30
 
 
 OF_FORK_SERVERS = {
+    "HOME": "/",
     # What is shown of a fork's environment stands where this one is, and needs room.
     "PADDING": "x" * 2000,
     # pandas loads pyarrow, whose allocator would start a thread.

@@ -152,7 +152,7 @@ class Kernel:
             socket.linger = 0
             socket.setsockopt(zmq.MAXMSGSIZE, MESSAGE_BYTES)
             socket.setsockopt(zmq.RCVHWM, MESSAGES_WAITING)
-            socket.setsockopt(zmq.RECONNECT_IVL, 20)
+            socket.setsockopt(zmq.RECONNECT_IVL, 5)
             if kind == zmq.SUB:
                 socket.subscribe(b"")
             socket.connect(f"ipc://{self._folder}/k-{port}")

@@ -31,6 +31,7 @@ def everything(environment: dict[str, str]) -> None:
         modules["uuid"]._node = modules["uuid"]._last_timestamp = None
     if "platform" in modules:
         modules["platform"]._uname_cache = None  # with the name of the machine
+    modules["site"].USER_BASE = modules["site"].USER_SITE = None
     importlib.invalidate_caches()
 
 
