@@ -23,7 +23,7 @@ def test_its_own_tests_pass(environment: Environment) -> None:
     if FULL:
         assert environment.own_tests() > 180
     else:
-        files = ("test_analysis.py", "test_sandbox.py", "test_confinement.py", "test_contract.py")
+        files = ("test_analysis.py", "test_sandbox.py", "test_confinement.py", "test_forks.py", "test_contract.py")
         assert environment.own_tests(*(f"tests/{name}" for name in files)) > 80
 
 
