@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The fork server of this process, and the guards that it forks. Where there is none, sandboxes are started as programs."""
+"""The fork server of this process, and the guards that it forks. Where there is none, sandboxes start as programs."""
 
 import asyncio
 import contextlib

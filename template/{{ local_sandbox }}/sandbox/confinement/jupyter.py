@@ -123,10 +123,10 @@ class Kernel:
             ready.cancel()
         if answered:
             return ready.result()
-        why = output.stderr.text()[-500:]
-        if process.ended.done():
-            raise Ended(f"the interpreter did not start: it ended with {process.ended.result()}. {why}".strip())
-        raise ConfinementError(f"the interpreter did not start: it did not answer in {seconds:g} seconds. {why}".strip())
+        ended = process.ended
+        why = f"it ended with {ended.result()}" if ended.done() else f"it did not answer in {seconds:g} seconds"
+        kind = Ended if ended.done() else ConfinementError
+        raise kind(f"the interpreter did not start: {why}. {output.stderr.text()[-500:]}".strip())
 
     async def _abandon(self) -> None:
         """End the process, and close the sockets."""
