@@ -1,0 +1,232 @@
+"""The tasks and their answers, by split. The server never imports this file, and it is not part of an image or a Space.
+
+`uv run gymkit data` writes the rows in data/ from it. A task is a shop, a customer's script (`user`), and what the
+database has to have changed in, and the customer to have been told, at the end. Each has its own solution, the key
+`oracle`: what `policy.py` says and calls.
+"""
+
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from shop import REASONS, money
+
+POLICY = (Path(__file__).parent / "shop_policy.md").read_text(encoding="utf-8").strip()
+TODAY = date(2026, 3, 14)
+DEMO_SEED = 0
+
+Task = dict[str, Any]
+Move = str | list[Any]
+"""A text to say, or a tool's name and its arguments."""
+
+FIRST = ("Ada", "Bela", "Cora", "Dario", "Elif", "Frida", "Gino", "Hana", "Ivo", "Jana", "Kofi", "Lena", "Milan", "Nora")
+LAST = ("Alvarez", "Becker", "Chen", "Duran", "Eriksen", "Fontaine", "Gruber", "Horvat", "Ito", "Jansen", "Kowalski")
+STREETS = ("Harbour Road", "Mill Lane", "Station Street", "Garden Way", "Chapel Hill", "Orchard Close", "Bridge Street")
+TOWNS = (("20095", "Hamburg"), ("10115", "Berlin"), ("50667", "Cologne"), ("80331", "Munich"), ("04109", "Leipzig"))
+PRODUCTS = {
+    "lamp": (("Brass desk lamp", 4900), ("Paper floor lamp", 8900), ("Glass table lamp", 6900)),
+    "kettle": (("Steel kettle", 3900), ("Enamel kettle", 5400), ("Travel kettle", 2500)),
+    "bag": (("Canvas rucksack", 7500), ("Leather satchel", 14900), ("Felt tote", 3200)),
+    "watch": (("Pilot watch", 24900), ("Diver watch", 31900), ("Field watch", 21900)),
+    "cosmetics": (("Rose hand cream", 1450), ("Olive soap set", 1900), ("Almond face oil", 2750)),
+    "food": (("Acacia honey box", 2200), ("Oolong tea chest", 3400), ("Olive oil trio", 4100)),
+}
+RETURNABLE = ("lamp", "kettle", "bag")
+CREDIT_ASKED = "For all the trouble I would also like a credit of 20.00."
+
+
+def tasks() -> dict[str, list[Task]]:
+    """All tasks, by split: each kind of wish that can be met six times, each that cannot be met three times."""
+    kinds = [(kind, seed) for kind in MET for seed in range(6)] + [(kind, seed) for kind in UNMET for seed in range(3)]
+    Random(20260314).shuffle(kinds)
+    made = [task(kind, 100 + number) for number, (kind, _) in enumerate(kinds)]
+    splits = {"example": made[:6], "validation": made[6:24], "train": made[24:], "demo": [task(damaged, DEMO_SEED)]}
+    return {
+        split: [{"task_id": f"shop-{split}-{number:03d}", **each} for number, each in enumerate(chosen)]
+        for split, chosen in splits.items()
+    }
+
+
+def task(kind: "Callable[[Case], None]", seed: int) -> Task:
+    """One task of a kind; the same for the same seed."""
+    case = Case(seed)
+    kind(case)
+    return case.task(kind.__name__)
+
+
+class Case:
+    """A task that is being made: a shop with a customer and an order, and what each of the two will say and do."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(seed)
+        self.seed = seed
+        self.tables = shop_tables(self.random)
+        self.customer, self.order = self.tables["customers"][0], self.tables["orders"][0]
+        self.item = next(item for item in self.tables["items"] if item["order"] == self.order["id"])
+        self.insists = self.random.randrange(3)
+        self.facts = {
+            "email": f"My email address is {self.customer['email']}.",
+            "postcode": f"The postcode is {self.customer['postcode']}.",
+            "order": f"The order number is {self.order['id']}.",
+            "name": f"My name is {self.customer['name']}.",
+        }
+        self.wishes: list[str] = []
+        self.changes: dict[str, dict[str, Any]] = {}
+        self.told: list[list[str]] = []
+        self.oracle: list[Move] = [
+            "Hello! Could you please tell me your email address, your postcode and the order number?",
+            ["find_customer", {"email": self.customer["email"], "postcode": self.customer["postcode"]}],
+            ["show_order", {"order": self.order["id"]}],
+        ]
+
+    def dated(self, placed: int, promised: int, shipped: int | None = None, delivered: int | None = None) -> None:
+        """Date the order, in days before today."""
+        days = {"placed": placed, "promised": promised, "shipped": shipped, "delivered": delivered}
+        self.order |= {name: None if ago is None else f"{TODAY - timedelta(ago)}" for name, ago in days.items()}
+        self.order["status"] = "delivered" if delivered is not None else "shipped" if shipped is not None else "open"
+
+    def product(self, kind: str) -> dict[str, Any]:
+        """Have the order be for a product of a kind."""
+        chosen = self.random.choice([each for each in self.tables["products"] if each["kind"] == kind])
+        self.item |= {"product": chosen["id"], "cents": chosen["cents"]}
+        return chosen
+
+    def does(self, table: str, key: str, row: dict[str, Any], tool: str, arguments: dict[str, Any], says: str) -> None:
+        """What the clerk has to do, and says about it."""
+        self.changes.setdefault(table, {})[key] = row
+        self.oracle += [[tool, arguments], says]
+
+    def refuses(self, request: str, reason: str, says: str) -> None:
+        """The clerk has to refuse something, and is asked again."""
+        key = f"{self.order['id']} {request}"
+        arguments = {"order": self.order["id"], "request": request, "reason": reason}
+        self.does("refusals", key, {"id": key, "reason": reason}, "refuse", arguments, says)
+        self.oracle += [says] * self.insists
+        self.told.append(list(REASONS[reason]))
+
+    def asks_for_credit(self, weeks: int) -> None:
+        """The customer asks for a credit, and has one coming for so many weeks that have begun, maybe none."""
+        self.wishes.append(CREDIT_ASKED)
+        order = self.order["id"]
+        if not weeks:
+            self.refuses("credit", "not_late", "I am sorry, I cannot give a credit: the order was on time.")
+            return
+        due = min(500 * weeks, 1500)
+        row, arguments = {"order": order, "cents": due}, {"order": order, "amount": due / 100}
+        says = f"A credit has been granted: {money(due)}, for the delay. That is what our policy has."
+        self.does("credits", order, row, "grant_credit", arguments, says)
+        self.told.append([money(due)])
+
+    def task(self, kind: str) -> Task:
+        """What `gymkit data` makes a row of."""
+        greeting = self.random.choice(("Hello,", "Good morning,", "Hi there,", "Good evening,"))
+        opening = f"{greeting} {self.wishes[0]}"
+        script = {"opening": opening, "facts": self.facts, "wishes": self.wishes, "insists": self.insists}
+        return {
+            "prompt": [{"role": "system", "content": POLICY}, {"role": "user", "content": opening}],
+            "expected_output": {"changes": self.changes, "told": self.told},
+            "kind": kind,
+            "shop": self.tables,
+            "user": {**script, "seed": self.seed},
+            "oracle": self.oracle,
+        }
+
+
+def shop_tables(random: Random) -> dict[str, list[dict[str, Any]]]:
+    """The tables of a shop: three customers, each with two orders of one item. The first order is dated by its case."""
+    products = [
+        {"id": f"P{number:02d}", "name": name, "kind": kind, "cents": cents, "stock": random.randint(2, 20)}
+        for number, (kind, (name, cents)) in enumerate(
+            ((kind, each) for kind, made in PRODUCTS.items() for each in made), 1
+        )
+    ]
+    tables: dict[str, list[dict[str, Any]]] = {"customers": [], "products": products, "orders": [], "items": []}
+    numbers = random.sample(range(1000, 9999), 6)
+    for number, (first, last) in enumerate(zip(random.sample(FIRST, 3), random.sample(LAST, 3), strict=True)):
+        postcode, town = random.choice(TOWNS)
+        customer = f"C{100 + number}"
+        email = f"{first}.{last}@example.com".lower()
+        address = f"{random.choice(STREETS)} {random.randint(1, 99)}, {postcode} {town}"
+        tables["customers"].append({"id": customer, "name": f"{first} {last}", "email": email, "postcode": postcode})
+        for order in numbers[2 * number : 2 * number + 2]:
+            product = random.choice(products)
+            dates = {"placed": "2025-11-03", "promised": "2025-11-14", "shipped": "2025-11-06", "delivered": "2025-11-10"}
+            tables["orders"].append(
+                {"id": f"W{order}", "customer": customer, "status": "delivered", **dates, "address": address}
+            )
+            item = {"id": f"I{order}", "order": f"W{order}", "product": product["id"], "cents": product["cents"]}
+            tables["items"].append(item)
+    return tables
+
+
+# ------------------------------------------------------------------------------------------- wishes that can be met
+
+
+def address(case: Case, weeks: int = 0) -> None:
+    """Another address for an open order."""
+    case.product(case.random.choice(list(PRODUCTS)))
+    late = 7 * weeks - case.random.randrange(6) if weeks else -3
+    case.dated(placed=late + 9, promised=late)
+    new = _new_address(case)
+    order = case.order["id"]
+    arguments = {"order": order, "address": new}
+    case.oracle.append("To which new address should it go?")
+    says = f"Your order has been changed: it goes to {new}."
+    case.does("orders", order, {"address": new}, "change_address", arguments, says)
+    case.asks_for_credit(weeks)
+
+
+def late_address(case: Case) -> None:
+    """Another address for an open order that is late."""
+    address(case, weeks=case.random.randint(1, 4))
+
+
+def cancel(case: Case) -> None:
+    """An open order that is not wanted any more."""
+    case.product(case.random.choice(list(PRODUCTS)))
+    case.dated(placed=case.random.randint(0, 3), promised=-4)
+    order = case.order["id"]
+    case.wishes.append(f"I do not need the {_thing(case)} any more. Please cancel my order.")
+    case.does("orders", order, {"status": "cancelled"}, "cancel_order", {"order": order}, "It has been cancelled.")
+    case.asks_for_credit(0)
+
+
+def exchange(case: Case) -> None:
+    """Another product of the same kind, in an open order."""
+    had = case.product(case.random.choice(list(PRODUCTS)))
+    case.dated(placed=case.random.randint(0, 3), promised=-4)
+    wanted = _other_product(case, had["kind"])
+    arguments = {"item": case.item["id"], "product": wanted["id"]}
+    case.oracle += ["Which product would you like instead?", ["show_products", {"kind": wanted["kind"]}]]
+    says = f"Your order has been changed: you get the {wanted['name']}."
+    case.does("items", case.item["id"], {"product": wanted["id"]}, "exchange_item", arguments, says)
+    case.asks_for_credit(0)
+
+
+def damaged(case: Case, weeks: int = 0) -> None:
+    """Money back for a damaged item, delivered on time or late."""
+    case.product(case.random.choice(("lamp", "kettle", "cosmetics", "food")))
+    _refund(case, "damaged", days=case.random.randint(3, 80), weeks=weeks)
+    case.asks_for_credit(weeks)
+
+
+def late_damaged(case: Case) -> None:
+    """Money back for a damaged item, delivered late."""
+    damaged(case, weeks=case.random.randint(1, 4))
+
+
+def unwanted(case: Case, weeks: int = 0) -> None:
+    """Money back for an item that is not wanted any more."""
+    case.product(case.random.choice(RETURNABLE))
+    _refund(case, "changed_mind", days=case.random.randint(3, 29), weeks=weeks)
+    case.asks_for_credit(weeks)
+
+
+def late_unwanted(case: Case) -> None:
+    """The same, delivered late."""
+    unwanted(case, weeks=case.random.randint(1, 4))
+
+
+MET = (address, late_address, cancel, exchange, damaged, late_damaged, unwanted, late_unwanted)
