@@ -3,8 +3,9 @@
 A clerk can do more than the policy (shop_policy.md) allows. What is right, the tasks say: `changes()` is compared.
 """
 
+import re
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 SCHEMA = """
@@ -26,6 +27,28 @@ CREATE TABLE refusals (id TEXT PRIMARY KEY, reason TEXT NOT NULL) STRICT;
 CREATE TABLE handovers ("order" TEXT PRIMARY KEY REFERENCES orders(id), reason TEXT NOT NULL) STRICT;
 """
 TABLES = ("customers", "products", "orders", "items", "refunds", "credits", "refusals", "handovers")
+
+REASONS = {
+    "shipped": ("shipped", "under way", "on its way", "dispatched", "sent out", "delivered"),
+    "out_of_stock": ("stock", "sold out", "none left", "not available", "unavailable"),
+    "other_kind": (
+        "another kind",
+        "other kind",
+        "different kind",
+        "same kind",
+        "category",
+        "same type",
+        "different type",
+    ),
+    "too_late": ("too late", "days", "deadline", "period", "window", "in time"),
+    "not_returnable": ("cosmetic", "food", "hygien", "not returnable", "non-returnable"),
+    "not_late": ("on time", "in time", "not late", "no delay", "not delayed", "as promised", "promised"),
+    "over_limit": ("200", "amount", "limit", "supervisor", "colleague", "handed over", "hand over", "pass"),
+    "lost_parcel": ("lost", "missing", "colleague", "handed over", "hand over", "pass"),
+}
+"""Why something is refused or handed over, and words by which a customer is told so: one of them is enough."""
+REFUSALS = tuple(reason for reason in REASONS if reason not in ("over_limit", "lost_parcel"))
+HANDOVERS = ("over_limit", "lost_parcel")
 
 Changes = dict[str, dict[str, dict[str, Any]]]
 """What has changed, by table and key: the columns that have other values than before, of a new row all of them."""
@@ -236,3 +259,29 @@ def cents(amount: float) -> int:
     if not 0 < made <= MOST_CENTS:
         raise ValueError(f"An amount is more than 0 and at most {money(MOST_CENTS)}.")
     return made
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two `Changes` are the same, but for case and punctuation in texts."""
+    return _plain(one) == _plain(other)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return " ".join(re.findall(r"\w+", value.casefold())) if isinstance(value, str) else value
+
+
+def tells(said: str, ways: Iterable[str]) -> bool:
+    """Whether a text tells something: it has one of some words, or the amount, where that is one (`12.50`)."""
+    text = said.casefold()
+    amounts = {int(whole) * 100 + int((part or "0").ljust(2, "0")) for whole, part in AMOUNT.findall(text)}
+    return any(_cents_of(way) in amounts if AMOUNT.fullmatch(way) else way in text for way in ways)
+
+
+AMOUNT = re.compile(r"(?<![\d.,])(\d{1,7})(?:[.,](\d{1,2}))?(?![\d])", re.ASCII)
+
+
+def _cents_of(amount: str) -> int:
+    whole, part = AMOUNT.findall(amount)[0]
+    return int(whole) * 100 + int((part or "0").ljust(2, "0"))

@@ -21,7 +21,22 @@ Task = dict[str, Any]
 Move = str | list[Any]
 """A text to say, or a tool's name and its arguments."""
 
-FIRST = ("Ada", "Bela", "Cora", "Dario", "Elif", "Frida", "Gino", "Hana", "Ivo", "Jana", "Kofi", "Lena", "Milan", "Nora")
+FIRST = (
+    "Ada",
+    "Bela",
+    "Cora",
+    "Dario",
+    "Elif",
+    "Frida",
+    "Gino",
+    "Hana",
+    "Ivo",
+    "Jana",
+    "Kofi",
+    "Lena",
+    "Milan",
+    "Nora",
+)
 LAST = ("Alvarez", "Becker", "Chen", "Duran", "Eriksen", "Fontaine", "Gruber", "Horvat", "Ito", "Jansen", "Kowalski")
 STREETS = ("Harbour Road", "Mill Lane", "Station Street", "Garden Way", "Chapel Hill", "Orchard Close", "Bridge Street")
 TOWNS = (("20095", "Hamburg"), ("10115", "Berlin"), ("50667", "Cologne"), ("80331", "Munich"), ("04109", "Leipzig"))
@@ -152,7 +167,12 @@ def shop_tables(random: Random) -> dict[str, list[dict[str, Any]]]:
         tables["customers"].append({"id": customer, "name": f"{first} {last}", "email": email, "postcode": postcode})
         for order in numbers[2 * number : 2 * number + 2]:
             product = random.choice(products)
-            dates = {"placed": "2025-11-03", "promised": "2025-11-14", "shipped": "2025-11-06", "delivered": "2025-11-10"}
+            dates = {
+                "placed": "2025-11-03",
+                "promised": "2025-11-14",
+                "shipped": "2025-11-06",
+                "delivered": "2025-11-10",
+            }
             tables["orders"].append(
                 {"id": f"W{order}", "customer": customer, "status": "delivered", **dates, "address": address}
             )
@@ -230,3 +250,129 @@ def late_unwanted(case: Case) -> None:
 
 
 MET = (address, late_address, cancel, exchange, damaged, late_damaged, unwanted, late_unwanted)
+
+# ---------------------------------------------------------------------------------------- wishes that cannot be met
+
+
+def cancel_shipped(case: Case) -> None:
+    """An order that is under way is to be cancelled."""
+    case.product(case.random.choice(list(PRODUCTS)))
+    case.dated(placed=8, promised=-2, shipped=case.random.randint(1, 6))
+    case.wishes.append(f"I do not need the {_thing(case)} any more. Please cancel my order.")
+    case.refuses("cancel", "shipped", "I am sorry, it cannot be cancelled: it has been shipped already.")
+
+
+def address_shipped(case: Case) -> None:
+    """An order that is under way is to go to another address."""
+    case.product(case.random.choice(list(PRODUCTS)))
+    case.dated(placed=8, promised=-2, shipped=case.random.randint(1, 6))
+    _new_address(case)
+    case.refuses("address", "shipped", "I am sorry, the address cannot be changed: it has been shipped already.")
+
+
+def too_late(case: Case) -> None:
+    """Money back, too late."""
+    case.product(case.random.choice(RETURNABLE))
+    is_damaged = case.random.random() < 0.5
+    days = case.random.randint(91, 200) if is_damaged else case.random.randint(31, 89)
+    _asks_refund(case, "damaged" if is_damaged else "changed_mind", days)
+    case.refuses("refund", "too_late", "I am sorry, I cannot refund it: it is too late, the time for that is over.")
+
+
+def not_returnable(case: Case) -> None:
+    """Cosmetics or food that is not wanted any more."""
+    case.product(case.random.choice(("cosmetics", "food")))
+    _asks_refund(case, "changed_mind", case.random.randint(2, 20))
+    case.refuses("refund", "not_returnable", "I am sorry, cosmetics and food cannot be taken back.")
+
+
+def out_of_stock(case: Case) -> None:
+    """Another product, of which none is left."""
+    had = case.product(case.random.choice(list(PRODUCTS)))
+    case.dated(placed=case.random.randint(0, 3), promised=-4)
+    wanted = _other_product(case, had["kind"])
+    wanted["stock"] = 0
+    case.oracle += ["Which product would you like instead?", ["show_products", {"kind": wanted["kind"]}]]
+    case.refuses("exchange", "out_of_stock", "I am sorry, I cannot exchange it: that one is out of stock.")
+
+
+def other_kind(case: Case) -> None:
+    """A product of another kind."""
+    had = case.product(case.random.choice(list(PRODUCTS)))
+    case.dated(placed=case.random.randint(0, 3), promised=-4)
+    _other_product(case, case.random.choice([kind for kind in PRODUCTS if kind != had["kind"]]))
+    case.oracle.append("Which product would you like instead?")
+    case.refuses("exchange", "other_kind", "I am sorry, I cannot exchange it for a product of another kind.")
+
+
+def over_limit(case: Case) -> None:
+    """Money back, and more than a clerk may decide on."""
+    case.product("watch")
+    _asks_refund(case, "damaged", case.random.randint(2, 60))
+    _hands_over(case, "over_limit", "I may not decide on such an amount: it has been handed over to a colleague.")
+
+
+def lost_parcel(case: Case) -> None:
+    """An order that never came."""
+    case.product(case.random.choice(list(PRODUCTS)))
+    shipped = case.random.randint(15, 40)
+    case.dated(placed=shipped + 2, promised=shipped - 4, shipped=shipped)
+    case.wishes.append(f"Where is the {_thing(case)} I ordered? It never came, and I want my money back.")
+    _hands_over(case, "lost_parcel", "The parcel seems to be lost. Your case has been handed over to a colleague.")
+
+
+UNMET = (cancel_shipped, address_shipped, too_late, not_returnable, out_of_stock, other_kind, over_limit, lost_parcel)
+
+# ------------------------------------------------------------------------------------------------- what they share
+
+
+def _thing(case: Case) -> str:
+    return next(each["name"] for each in case.tables["products"] if each["id"] == case.item["product"])
+
+
+def _new_address(case: Case) -> str:
+    """The customer has moved; the new address."""
+    postcode, town = case.random.choice(TOWNS)
+    new = f"{case.random.choice(STREETS)} {case.random.randint(100, 199)}, {postcode} {town}"
+    case.wishes.append("I have moved. Please send my order to my new address.")
+    case.facts["new_address"] = f"The new address is {new}."
+    return new
+
+
+def _other_product(case: Case, kind: str) -> dict[str, Any]:
+    """The customer would like another product of a kind."""
+    had = case.item["product"]
+    wanted = case.random.choice(
+        [each for each in case.tables["products"] if each["kind"] == kind and each["id"] != had]
+    )
+    case.wishes.append(f"I chose the wrong product. Please send me another one in place of the {_thing(case)}.")
+    case.facts["new_product"] = f"I would like the {wanted['name']} ({wanted['kind']})."
+    return wanted
+
+
+def _asks_refund(case: Case, cause: str, days: int, weeks: int = 0) -> None:
+    """The customer wants money back for what was delivered so many days ago, on time or so many weeks late."""
+    late = 7 * weeks - case.random.randrange(6) if weeks else -2
+    case.dated(placed=days + late + 12, promised=days + late, shipped=days + 3, delivered=days)
+    case.wishes.append(f"I would like my money back for the {_thing(case)}.")
+    case.facts["cause"] = "It arrived broken." if cause == "damaged" else "I have changed my mind, I do not want it."
+    case.oracle.append("Is it damaged, or have you changed your mind?")
+
+
+def _refund(case: Case, cause: str, days: int, weeks: int) -> None:
+    """A refund that is due."""
+    _asks_refund(case, cause, days, weeks)
+    price = case.item["cents"]
+    due = price if cause == "damaged" else round(price * 0.9)
+    row = {"item": case.item["id"], "cause": cause, "cents": due}
+    arguments = {"item": case.item["id"], "cause": cause, "amount": due / 100}
+    says = f"It has been refunded: you get {money(due)} back."
+    case.does("refunds", case.item["id"], row, "refund_item", arguments, says)
+    case.told.append([money(due)])
+
+
+def _hands_over(case: Case, reason: str, says: str) -> None:
+    order = case.order["id"]
+    row, arguments = {"order": order, "reason": reason}, {"order": order, "reason": reason}
+    case.does("handovers", order, row, "hand_over", arguments, says)
+    case.told.append(list(REASONS[reason]))
