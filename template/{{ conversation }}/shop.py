@@ -5,7 +5,8 @@ A clerk can do more than the policy (shop_policy.md) allows. What is right, the 
 
 import re
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 SCHEMA = """
@@ -285,3 +286,38 @@ AMOUNT = re.compile(r"(?<![\d.,])(\d{1,7})(?:[.,](\d{1,2}))?(?![\d])", re.ASCII)
 def _cents_of(amount: str) -> int:
     whole, part = AMOUNT.findall(amount)[0]
     return int(whole) * 100 + int((part or "0").ljust(2, "0"))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a task wants: a database that has changed so, and a customer who has been told so."""
+
+    changes: Changes
+    told: Sequence[Sequence[str]]
+    """Things that the customer has to be told, each with several words for it (`tells`)."""
+
+    @classmethod
+    def of(cls, value: Any) -> "Wanted":
+        """What a row's expected output wants.
+
+        Raises:
+            ValueError: it is none.
+        """
+        if not isinstance(value, Mapping) or set(value) != {"changes", "told"}:
+            raise ValueError("expected_output: an object with `changes` and `told` is wanted")
+        changes, told = value["changes"], value["told"]
+        if not isinstance(changes, Mapping) or not changes or set(changes) - set(TABLES):
+            raise ValueError("expected_output.changes: what changes in the shop's tables is wanted")
+        if not isinstance(told, list) or not all(
+            isinstance(ways, list) and ways and all(isinstance(way, str) for way in ways) for ways in told
+        ):
+            raise ValueError("expected_output.told: a list of lists of texts is wanted")
+        return cls(dict(changes), told)
+
+    def is_done(self, changes: Changes) -> bool:
+        """Whether the database has changed in just this way: nothing more, and nothing less."""
+        return same(changes, self.changes)
+
+    def untold(self, said: str) -> list[Sequence[str]]:
+        """What a clerk who has said this has not told."""
+        return [ways for ways in self.told if not tells(said, ways)]

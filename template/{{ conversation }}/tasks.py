@@ -174,7 +174,8 @@ def shop_tables(random: Random) -> dict[str, list[dict[str, Any]]]:
                 "delivered": "2025-11-10",
             }
             tables["orders"].append(
-                {"id": f"W{order}", "customer": customer, "status": "delivered", **dates, "address": address}
+                {"id": f"W{order}", "customer": customer, "status": "delivered", **dates}
+                | {"delivered": "2025-11-10", "address": address}
             )
             item = {"id": f"I{order}", "order": f"W{order}", "product": product["id"], "cents": product["cents"]}
             tables["items"].append(item)
