@@ -35,6 +35,8 @@ The server
 - `schemas`     the tools' schemas, made from the routes
 - `judge`       asks a judge model where no rule decides (where an archetype has one)
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
+- `users`       a user who answers what a policy says, by a script (`scripts`) or a model (where an archetype has one)
+- `second_model`  a model that the environment asks: as a judge, or as a user
 - `cluster`     work on a Ray cluster
 
 A client
@@ -54,6 +56,7 @@ What all of them use
 - `redaction`   keys, kept out of what is shown, logged, recorded or answered
 - `responses`   a model's response, read from a request for a verdict
 - `replies`     what a model has answered, read whatever form it comes in
+- `turns`       a user's turn, for whoever plays
 - `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `proxies`,
   `errors`
 

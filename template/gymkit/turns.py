@@ -20,12 +20,12 @@ class Answer(NamedTuple):
     item: Item | None
     """His message; None where he said nothing."""
     done: bool
-    """Whether the conversation is over."""
+    """Whether the conversation is over: it is, too, where he said nothing."""
 
 
 def has_user(row: Item) -> bool:
     """Whether a user answers what the policy says: the row has his file."""
-    return "user" in row
+    return isinstance(row.get("user"), dict)
 
 
 def said_in(output: Sequence[Item]) -> str | None:
@@ -49,4 +49,4 @@ def read_answer(status: int, text: str) -> Answer:
     if status != 200 or not isinstance(said, str):
         return Answer(None, True)
     # Every field that the Responses API knows is set: NeMo Gym passes on only what is set.
-    return Answer({"type": "message", "role": "user", "content": said} if said else None, done)
+    return Answer({"type": "message", "role": "user", "content": said}, done) if said else Answer(None, True)

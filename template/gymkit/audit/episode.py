@@ -19,8 +19,8 @@ from gymkit.turns import MOST_SAID, USER_TURN, has_user, read_answer
 Move = tuple[str, Any] | str | Item
 """A call as `(name, body)`, a text to say, or an item of the response as it stands."""
 Moves = Generator[Move, str, None]
-"""A cheat: it is sent the text that each call is answered with, and where there is a user, what he answers to a text; an
-empty one after anything else."""
+"""A cheat: it is sent the text that each call is answered with, and what a user answers to a text, where there is one;
+an empty text after anything else."""
 
 MOST_ITEMS = 400
 
