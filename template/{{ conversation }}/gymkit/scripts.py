@@ -58,42 +58,58 @@ class Topic(NamedTuple):
 
 # ------------------------------------------------------------------------------------------------ what is understood
 
+
+def _any_of(*words: str) -> re.Pattern[str]:
+    return re.compile(rf"\b(?:{'|'.join(words)})\b")
+
+
 ASKS = re.compile(
-    r"\?|^(what|which|who|where|when|how|why)\b|\b(please|kindly|could|can (you|i|we)|may (i|we)|would you|will you|tell"
-    r"|give|provide|share|send|type|enter|state|spell|quote|mention|supply|name me|let (me|us) (know|have)|need|require"
-    r"|confirm|verify|missing|know (what|which|where|your|the)|ask(ing)? (you )?for|remind|looking for|d like your"
-    r"|like to (know|have)|wonder|want to know|have to (know|have)|depends? on|your (first|next) step|write|reply with)\b"
+    r"\?|^(?:what|which|who|where|when|how|why)\b|\b(?:"
+    r"please|kindly|could|can (?:you|i|we)|may (?:i|we)|would you|will you|tell|give|provide|share|send|type|enter"
+    r"|state|spell|quote|mention|supply|name me|let (?:me|us) (?:know|have)|need|require|confirm|verify|missing|wonder"
+    r"|remind|know (?:what|which|where|your|the)|ask(?:ing)? (?:you )?for|looking for|d like your|like to (?:know|have)"
+    r"|want to know|have to (?:know|have)|depends? on|write|reply with)\b"
 )
 """A sentence that asks for something."""
 ASKS_NOT = re.compile(
-    r"\b(thanks?( you)? for|one moment|hold on|bear with|please wait|while i|no need|not need|n t need|need not|need no"
-    r"|(do not|don t|never|without) (send|give|tell|share|type|write|need|mention|worry|knowing|asking)\w*)\b[^,;?]*"
+    r"\b(?:thanks?(?: you)? for|one moment|hold on|bear with|please wait|while i|no need|not need|n t need|need not"
+    r"|need no|(?:do not|don t|never|without) (?:send|give|tell|share|type|write|need|mention|worry|knowing|asking)\w*"
+    r"|(?:i|we) (?:will|ll|shall|can|could|have|am|m|are|re) (?:just |now |also |be |been )?"
+    r"(?:sen[dt]|giv|shar|tell|told|provid|enter|confirm|verif|writ|typ)\w*)\b[^,;?]*"
 )
 """A part of a sentence that does not."""
-CONFIRM = re.compile(
-    r"\b(shall|should) (i|we)\b|\b(do|would|did) you (want|like|wish|agree|mind)( me| us)? (to|if|that)\b"
-    r"|\b(is|does|would|are) (that|this|it|you)( all| sound| look| be| seem)? (right|correct|ok|okay|fine|good|alright|happy"
-    r"|acceptable|sure|certain)|\bmay i (go|proceed|do)|\b(go ahead|proceed|carry on)\b|\bdo you (agree|confirm|accept)"
-    r"|\bcan you confirm (that|this|the (change|cancel|refund))|\bplease confirm (that|this)\b|\byes or no\b"
+QUESTION = re.compile(r"^(?:\w+[, ]+){0,3}?(?:what|which|where|why|whom?|how|when)\b")
+"""A question that yes does not answer."""
+CONFIRM = _any_of(
+    r"(?:shall|should) (?:i|we)",
+    r"(?:do|would|did) you (?:want|like|wish|agree|mind)(?: me| us)? (?:to|if|that)",
+    r"(?:is|does|would|are) (?:that|this|it|you)(?: all| sound| look| be| seem)? (?:right|correct|ok|okay|fine|good"
+    r"|sure|alright|happy|acceptable|certain)",
+    r"may i (?:go|proceed|do)",
+    r"go ahead|proceed|carry on|yes or no",
+    r"do you (?:agree|confirm|accept)",
+    r"(?:can|could) you confirm (?:that|this|the (?:change|cancel\w*|refund))|please confirm (?:that|this)",
 )
-ELSE = re.compile(
-    r"\b(any ?thing|something) (else|more|further)|\bany (other|further|more) (wish|question|request|matter|way|concern)"
-    r"|\b(that|this) (be )?(all|everything)\b|\bother (wishes|questions|requests|matters)|\bfurther (wishes|questions|help"
-    r"|assist)|\bwhat else\b|\bmore (that )?(i|we) can (do|help)"
+ELSE = _any_of(
+    r"(?:any ?thing|something) (?:else|more|further)|what else",
+    r"(?:any )?(?:other|further|more) (?:wish|question|request|matter|way|concern|help|assist)\w*",
+    r"(?:that|this) (?:be )?(?:all|everything)",
+    r"more (?:that )?(?:i|we) can (?:do|help)",
 )
-WISH = re.compile(
-    r"\b(how|what) (can|could|may|shall|should) (i|we) (help|do|assist|be)|\bwhat (is|s|exactly is) (it|the (matter|problem"
-    r"|issue|trouble)|your (wish|request|concern))|\bwhat (would|do|did) you (like|want|wish|need)|\b(brings you|happened"
-    r"|what it is about|what you (would like|want|wish|need))\b"
+WISH = _any_of(
+    r"(?:how|what) (?:can|could|may|shall|should) (?:i|we) (?:help|do|assist|be)",
+    r"what (?:is|s|exactly is) (?:it|your (?:wish|request|concern)|the (?:matter|problem|issue|trouble))",
+    r"what (?:would|do|did) you (?:like|want|wish|need)|what you (?:would like|want|wish|need)",
+    r"brings you|happened|what it is about",
 )
-DENIED = re.compile(
-    r"\b(cannot|can ?not|can t|unable|not (possible|allowed|permitted|entitled|eligible|due|able|grant|refund|cancel|change"
-    r"|exchange)|impossible|unfortunately|refus(e|ed)|won t|will not|declin(e|ed)|must turn down|no (credit|refund|longer)"
-    r"|denied|rejected|against (our|the) (policy|rules)|afraid)\b"
+DENIED = _any_of(
+    r"cannot|can ?not|can t|unable|impossible|unfortunately|afraid|won t|will not|must turn down|denied|rejected",
+    r"not (?:possible|allowed|permitted|entitled|eligible|due|able|grant|refund|cancel|change|exchange)",
+    r"refused?|declin(?:e|ed)|no (?:credit|refund|longer)|against (?:our|the) (?:policy|rules)",
 )
 DONE = re.compile(
-    r"\b(have|has|had|ve|is|are|was|were|been|s|re|will be|ll be|now|i|we|just|successfully)\b[^.]{0,60}?\b(cancel+ed"
-    r"|changed|updated|refunded|paid back|exchanged|swapped|replaced|granted|credited|handed|passed|forwarded|done"
+    r"\b(?:have|has|had|ve|is|are|was|were|been|s|re|will be|ll be|now|i|we|just|successfully)\b[^.]{0,60}?\b(?:"
+    r"cancel+ed|changed|updated|refunded|paid back|exchanged|swapped|replaced|granted|credited|handed|passed|forwarded|done"
     r"|arranged|recorded|booked|processed|issued|completed|settled|noted|taken care|sorted|escalated)\b"
 )
 
@@ -124,7 +140,7 @@ def heard(text: str, topics: Sequence[Topic]) -> Heard:
         asks = ASKS_NOT.sub(" ", sentence)
         is_question = ASKS.search(asks) is not None
         anything_else = anything_else or (is_question and ELSE.search(asks) is not None)
-        if is_question and CONFIRM.search(asks):
+        if is_question and CONFIRM.search(asks) and not QUESTION.search(asks):
             confirm = True
             continue  # What is to be confirmed stands in it, and is not asked for.
         if not is_question:

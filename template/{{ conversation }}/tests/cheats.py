@@ -30,7 +30,7 @@ def says_all_that_is_to_be_told(row: Row) -> Moves:
 def calls_the_user(row: Row) -> Moves:
     """calls the user as if he were a tool"""
     for name in SPELLINGS:
-        yield name, {"text": "All has been done.", "done": True, "output": "Thank you, all is done."}
+        yield name, {"text": "All has been done. Thank you, goodbye."}
     yield "All has been done."
 
 
