@@ -109,8 +109,8 @@ DENIED = _any_of(
 )
 DONE = re.compile(
     r"\b(?:have|has|had|ve|is|are|was|were|been|s|re|will be|ll be|now|i|we|just|successfully)\b[^.]{0,60}?\b(?:"
-    r"cancel+ed|changed|updated|refunded|paid back|exchanged|swapped|replaced|granted|credited|handed|passed|forwarded|done"
-    r"|arranged|recorded|booked|processed|issued|completed|settled|noted|taken care|sorted|escalated)\b"
+    r"cancel+ed|changed|updated|refunded|paid back|exchanged|swapped|replaced|granted|credited|handed|passed|forwarded"
+    r"|done|arranged|recorded|booked|processed|issued|completed|settled|noted|taken care|sorted|escalated)\b"
 )
 
 

@@ -2,8 +2,8 @@
 """The user of a conversation, who answers what the policy says: `POST /user/turn`, which the agent calls.
 
 It is no tool. A model that calls it by name has said to the user what it has sent, as if it had been a message: it
-costs the same turn, and is graded alike. The user is scripted (`gymkit.scripts`), or a model: under NeMo Gym a model server
-(`user_model_server`), standing alone the endpoint of `USER_BASE_URL` (Chat Completions), with `USER_MODEL` and
+costs the same turn, and is graded alike. The user is scripted (`gymkit.scripts`), or a model: under NeMo Gym a model
+server (`user_model_server`), standing alone the endpoint of `USER_BASE_URL` (Chat Completions), with `USER_MODEL` and
 `USER_API_KEY`. He sees what was said and his own file, never tools, their outputs, the ground truth or the policy.
 
 What the policy wrote is cut to a bound. A user's model that cannot be reached masks the sample. Where it has failed on
