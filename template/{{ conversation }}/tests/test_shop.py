@@ -173,3 +173,139 @@ def test_the_same_words_make_the_same_answers() -> None:
 def test_what_is_no_script_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="user: "):
         read_script(value)
+
+
+# --------------------------------------------------------------------------------------------------------- the tasks
+
+
+def all_rows() -> list[Row]:
+    return [row for split in ("example", "validation", "train", "demo") for row in read_rows(data_path(split))]
+
+
+def test_there_are_enough_tasks_and_a_third_cannot_be_met() -> None:
+    made = [each for split in tasks().values() for each in split]
+    assert tasks() == tasks()
+    assert len(made) >= 60
+    unmet = {kind.__name__ for kind in UNMET}
+    ends = [each for each in made if each["kind"] in unmet]
+    assert len(ends) * 3 >= len(made) - 1  # but for the demo row
+    for each in ends:
+        [(table, changed)] = each["expected_output"]["changes"].items()
+        assert table in ("refusals", "handovers") and len(changed) == 1
+    for each in made:
+        [reason] = {
+            row["reason"]
+            for name in ("refusals", "handovers")
+            for row in each["expected_output"]["changes"].get(name, {}).values()
+        } or {"shipped"}
+        assert reason in REFUSALS + HANDOVERS
+    assert {each["kind"] for each in made} == {kind.__name__ for kind in (*MET, *UNMET)}
+
+
+def test_the_policy_names_the_day_and_the_prompt_no_secret() -> None:
+    assert TODAY.isoformat() == "2026-03-14"
+    for row in all_rows():
+        system, opening = (item["content"] for item in row["responses_create_params"]["input"])
+        assert "14 March 2026" in system
+        facts = json.dumps(row["user"]["facts"])
+        assert row["shop"]["orders"][0]["id"] in facts and row["shop"]["orders"][0]["id"] not in opening
+        assert row["shop"]["customers"][0]["email"] not in system + opening
+
+
+def test_the_player_earns_all_on_every_row(live: LiveServer) -> None:
+    def earned(row: Row) -> tuple[str, float, bool]:
+        verdict = played(live.client(), row)
+        return row["task_id"], verdict["reward"], verdict["mask_sample"]
+
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(earned, all_rows()))
+    assert [each for each in results if each[1:] != (1.0, False)] == []
+
+
+# ------------------------------------------------------------------------------------- who should earn nothing at all
+
+
+def say(client: Client, text: str) -> Row:
+    answer = client.post("/user/turn", json={"text": text})
+    assert answer.status_code in (200, 410), answer.text
+    return answer.json()
+
+
+def find(client: Client, row: Row) -> tuple[str, dict[str, Any]]:
+    """Find customer and order; the order's number and its item."""
+    found, order = row["shop"]["customers"][0], row["shop"]["orders"][0]["id"]
+    client.tool("find_customer", email=found["email"], postcode=found["postcode"])
+    client.tool("show_order", order=order)
+    return order, next(item for item in row["shop"]["items"] if item["order"] == order)
+
+
+def silent(client: Client, row: Row) -> None:
+    pass
+
+
+def generous(client: Client, row: Row) -> None:
+    """Does whatever the customer wants, as he wants it."""
+    order, item = find(client, row)
+    facts, wishes = row["user"]["facts"], row["user"]["wishes"]
+    if "cancel" in wishes[0]:
+        client.tool("cancel_order", order=order)
+    elif "new_address" in facts:
+        client.tool("change_address", order=order, address=facts["new_address"][19:-1])
+    elif "new_product" in facts:
+        products = row["shop"]["products"]
+        wanted = next(each["id"] for each in products if each["name"] in facts["new_product"])
+        client.tool("exchange_item", item=item["id"], product=wanted)
+    else:
+        cause = "damaged" if "broken" in facts.get("cause", "broken") else "changed_mind"
+        client.tool("refund_item", item=item["id"], cause=cause, amount=item["cents"] / 100)
+    if len(wishes) > 1:
+        client.tool("grant_credit", order=order, amount=20.0)
+    say(client, f"It has been done: {item['cents'] / 100:.2f}, and a credit of 20.00. It was shipped, lost, too late.")
+
+
+def strict(client: Client, row: Row) -> None:
+    """Refuses everything, and looks nothing up."""
+    order = row["shop"]["orders"][0]["id"]
+    for request in ("cancel", "address", "exchange", "refund", "credit"):
+        for reason in REFUSALS:
+            client.tool("refuse", order=order, request=request, reason=reason)
+    for reason in HANDOVERS:
+        client.tool("hand_over", order=order, reason=reason)
+    say(client, "I am sorry, that is not possible: shipped, too late, out of stock, lost, on time.")
+
+
+@pytest.mark.parametrize("agent", [silent, generous, strict])
+def test_who_does_not_serve_earns_nothing_on_any_row(live: LiveServer, agent: Any) -> None:
+    def earned(row: Row) -> tuple[str, float]:
+        client = live.client()
+        client.seed(row)
+        agent(client, row)
+        return row["task_id"], client.verdict(row)["reward"]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert [each for each in pool.map(earned, all_rows()) if each[1]] == []
+
+
+def test_a_refusal_wants_its_right_reason(client: Client) -> None:
+    row = {**read_rows(data_path("demo"))[0], **_row_of(task(cancel_shipped, 7))}
+    for reason, reward in (("shipped", 1.0), ("too_late", 0.0)):
+        client.seed(row)
+        order, _ = find(client, row)
+        client.tool("refuse", order=order, request="cancel", reason=reason)
+        say(client, "I am sorry, it has been shipped.")
+        assert client.verdict(row)["reward"] == reward
+
+
+def test_what_is_done_has_to_be_told(client: Client, rows: list[Row]) -> None:
+    row = next(row for row in all_rows() if row["kind"] == "unwanted")
+    client.seed(row)
+    for move in row["oracle"]:
+        if not isinstance(move, str):
+            client.tool(move[0], **move[1])
+    say(client, "It has been done. Anything else?")
+    assert client.verdict(row)["reward"] == 0.0
+
+
+def _row_of(made: Row) -> Row:
+    prompt, expected = made.pop("prompt"), made.pop("expected_output")
+    return {**made, "ground_truth": [{"expected_output": expected}], "responses_create_params": {"input": prompt}}
