@@ -280,7 +280,7 @@ def tells(said: str, ways: Iterable[str]) -> bool:
     return any(_cents_of(way) in amounts if AMOUNT.fullmatch(way) else way in text for way in ways)
 
 
-AMOUNT = re.compile(r"(?<![\d.,])(\d{1,7})(?:[.,](\d{1,2}))?(?![\d])", re.ASCII)
+AMOUNT = re.compile(r"(?<![\d.,])(\d{1,7})(?:[.,](\d{1,2}))?(?!\d|[.,]\d)", re.ASCII)
 
 
 def _cents_of(amount: str) -> int:
