@@ -43,6 +43,7 @@ LONGEST_FIRST = (
         "computer_use",
         "sandbox",
         "question",
+        "conversation",
         "user_environments",
         "gymkit",
         "container",

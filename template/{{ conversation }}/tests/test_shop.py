@@ -5,12 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from harness import Client, LiveServer, Row, played
 from paraphrases import PARAPHRASES, STATEMENTS, lines
 
 from customer import TOPICS
 from gymkit.rows import data_path, read_rows
 from gymkit.scripts import ScriptedUser, heard, read_script
-from harness import Client, LiveServer, Row, played
 from shop import HANDOVERS, REFUSALS, Shop, Wanted, cents, same, tells
 from tasks import MET, TODAY, UNMET, cancel_shipped, damaged, task, tasks, unwanted
 
