@@ -1,7 +1,7 @@
-"""A stand-in for a language model that serves the customers of a conversation environment: it plays the rows' solutions.
+"""A stand-in for a language model that serves the customers of a conversation environment by the rows' solutions.
 
-It asks first, and knows by what the user answers which row it is. Some rows it gives up after that (`gives_up`). Its tokens are
-the bytes of a chat template, so that a training run's ids can be looked at: `/tokenize`, and the log probabilities of an answer.
+It asks first, and knows by what the user answers which row it is. Some rows it gives up after that (`gives_up`). Its
+tokens are the bytes of a chat template, for a training run to look at: `/tokenize`, and an answer's log probabilities.
 
     python standins/talking_model.py PORT FOLDER_OF_ENVIRONMENT LOG_FILE
 """

@@ -1,4 +1,4 @@
-"""The conversation archetype as its user meets it: its own tests, NeMo Gym's commands, a model as user, training's tokens."""
+"""The conversation archetype: its own tests, NeMo Gym's commands, a model as user, the tokens of a training run."""
 
 import json
 from collections.abc import Iterator
@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from conftest import Environments
 from generated import FULL, LINES, PLAYS, ROOT, Environment
 from gym_servers import MODEL_TYPES, head_server, policy_overrides, servers, standin
 from talking_model import gives_up
 
 TALKING = ROOT / "standins" / "talking_model.py"
+ENDPOINT = {"base_url": "base_url", "api_key": "api_key", "model": "model_name"}
 TRAINING = "responses_api_models/vllm_model/configs/vllm_model_for_training.yaml"
 
 Row = dict[str, Any]
@@ -73,26 +75,19 @@ def test_a_generous_environment_fails_its_tests(
 @contextmanager
 def user_by_a_model(environment: Environment) -> Iterator[None]:
     """Have a model server play the user, as the comments of the config say."""
-    config = environment.path / "configs" / "my_env.yaml"
-    before = config.read_text()
-    text = before
-    for line in before.splitlines():
-        bare = line.strip().removeprefix("# ")
-        if line.strip().startswith("# ") and bare.startswith(
-            ("user_", "openai_", "responses_api_models:", "entrypoint:")
-        ):
-            text = text.replace(line, line.replace("# ", "", 1))
-    text = text.replace(
-        "      #   type: responses_api_models\n      #   name: user_model",
-        "        type: responses_api_models\n        name: user_model",
-    )
-    for name, value in (("input", "[]"), ("temperature", "1.0"), ("max_output_tokens", "2000")):
-        text = text.replace(f"      #   {name}: {value}", f"        {name}: {value}", 1)
-    config.write_text(text)
+    path = environment.path / "configs" / "my_env.yaml"
+    before = path.read_text()
+    config = yaml.safe_load(before)
+    own = config["my_env_resources_server"]["resources_servers"]["my_env"]
+    own["user_model_server"] = {"type": "responses_api_models", "name": "user_model"}
+    own["user_responses_create_params"] = {"input": [], "temperature": 1.0, "max_output_tokens": 2000}
+    endpoint = {f"openai_{name}": f"${{user_{key}}}" for name, key in ENDPOINT.items()}
+    config["user_model"] = {"responses_api_models": {"openai_model": {"entrypoint": "app.py", **endpoint}}}
+    path.write_text(yaml.safe_dump(config, sort_keys=False))
     try:
         yield
     finally:
-        config.write_text(before)
+        path.write_text(before)
 
 
 def read(path: Path) -> list[Row]:

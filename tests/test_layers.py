@@ -23,35 +23,12 @@ LAYERS = [
     {"server"},  # endpoints
     {"middleware", "openapi", "page", "config", "connections"},
     # Within the server: one tool call, one episode. Outside of it: a client.
-    {
-        "tools",
-        "signatures",
-        "schemas",
-        "sessions",
-        "places",
-        "intake",
-        "pool",
-        "cluster",
-        "judge",
-        "users",
-        "second_model",
-    }
-    | {"client", "players", "models", "episodes", "recording"},
+    {"tools", "signatures", "schemas", "sessions", "places", "intake", "pool", "cluster", "judge"}
+    | {"client", "players", "models", "episodes", "recording", "users", "second_model"},
     # Answers, verdicts, names and paths.
     {"answers", "symbolic", "symbolic_worker", "forms", "responses", "replies", "grading", "rows", "row_keys", "items"}
-    | {
-        "bodies",
-        "large_bodies",
-        "turns",
-        "scripts",
-        "access",
-        "shares",
-        "rate_limit",
-        "waiting",
-        "pictures",
-        "redaction",
-    }
-    | {"project", "logs", "terminal", "proxies", "errors"},
+    | {"bodies", "large_bodies", "access", "shares", "rate_limit", "waiting", "pictures", "redaction"}
+    | {"project", "logs", "terminal", "proxies", "errors", "turns", "scripts"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""
 
