@@ -629,6 +629,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
                     str(request.base_url).rstrip("/"),
                     with_key=bool(os.environ.get("ENV_API_KEY")),
                     with_answer=self.grades_text,
+                    with_user=self.has_user,
                 )
             return JSONResponse(await alive(), headers={"Vary": "Accept"})
 
