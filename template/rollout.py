@@ -4,6 +4,7 @@
     uv run python rollout.py                                  one episode, by the environment's own player (no key)
     uv run python rollout.py --episodes 50 --concurrency 8    many, with a progress bar and a summary
     uv run python rollout.py --model M --base-url URL         by any OpenAI-compatible model (key: OPENAI_API_KEY)
+    uv run python rollout.py --episodes 50 --output results/rollouts.jsonl    for `gymkit view` and `gym eval`
     uv run python rollout.py --record results/episode.html    leaves a page on which the episode can be watched
 
 A picture in a tool's answer is shown to the model as an image, and saved in results/pictures/.
@@ -37,6 +38,7 @@ from gymkit.redaction import redacted
 from gymkit.replies import clean
 from gymkit.rows import Row, data_path, read_rows
 from gymkit.terminal import console, shown
+from gymkit.trajectories import collected, with_trajectory
 
 
 class Summary:
@@ -101,6 +103,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--base-url", default=os.environ.get("OPENAI_BASE_URL", "https://api.openai.com/v1"))
     parser.add_argument("--chat", action="store_true", help="use Chat Completions without asking for Responses first")
     parser.add_argument("--output", type=Path, help="write the trajectories there, as JSONL of /verify bodies")
+    parser.add_argument("--atif", action="store_true", help="with --output: also what `gym eval export` reads (0.7)")
     parser.add_argument("--record", type=Path, help="write a page there on which the (last) episode can be watched")
     parser.add_argument("--wait", type=float, default=300, help="seconds to wait for a Space that sleeps")
     parsed = parser.parse_args()
@@ -136,8 +139,20 @@ def main() -> int:
         tools = tools_of(url, options.wait)
 
         def episode(number: int) -> Item:
-            row = with_tools(rows[(options.row + number) % len(rows)], tools)
-            return play_episode(url, row, policy_of(row), options.max_turns, show=single)
+            place = (options.row + number) % len(rows)
+            row = with_tools(rows[place], tools)
+            began = time.time()
+
+            def as_collected(result: Item) -> Item:
+                result = collected(result, place, number // len(rows), time.time() - began)
+                return with_trajectory(result, began) if options.atif else result
+
+            try:
+                return as_collected(play_episode(url, row, policy_of(row), options.max_turns, show=single))
+            except Exception as error:
+                if hasattr(error, "played"):
+                    error.played = as_collected(error.played)  # pyright: ignore[reportAttributeAccessIssue]
+                raise
 
         columns = (TextColumn("episodes"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with (

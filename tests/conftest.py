@@ -50,7 +50,7 @@ LONGEST_FIRST = (
         "environment",
         "readme",
     ),
-    *("page", "update", "adopting", "deploy", "hook"),
+    *("page", "view", "update", "adopting", "deploy", "hook"),
 )
 """The files of tests in the order in which they are handed to the workers, so that all end at about the same time.
 

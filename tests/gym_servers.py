@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 from generated import Environment, free_port, user_environ
 from processes import started
 from standin_model import gives_up, text_of
@@ -66,6 +67,31 @@ def check_rollouts(environment: Environment, path: Path, split: str) -> None:
     assert rewards == deserved
     assert set(rewards.values()) == {0.0, 1.0}
     assert not any(result["mask_sample"] for result in results)
+    check_viewed(environment, path)
+
+
+def viewed(environment: Environment, *files: Path) -> dict[str, Any]:
+    """What `gymkit view` finds in files that it can read to their ends."""
+    return json.loads(environment.run_ok("gymkit", "view", *files, "--json"))
+
+
+def check_viewed(environment: Environment, path: Path) -> None:
+    """`gymkit view` reads what NeMo Gym has collected, and its numbers are those of the metrics beside it."""
+    [run] = viewed(environment, path)["runs"]
+    [aggregated] = json.loads(path.with_name(f"{path.stem}_aggregate_metrics.json").read_text())
+    found = {
+        f"{kind}/{name}": value for name, all_of_it in numbers_of(run).items() for kind, value in all_of_it.items()
+    }
+    kinds = ("mean/", "max/", "min/", "median/", "std/")
+    expected = {name: value for name, value in aggregated["agent_metrics"].items() if name.startswith(kinds)}
+    for kind in kinds:  # 0.4 averages it like any other.
+        expected.pop(f"{kind}mask_sample", None)
+    assert "mean/reward" in expected
+    assert found == pytest.approx(expected)
+
+
+def numbers_of(run: dict[str, Any]) -> dict[str, dict[str, float]]:
+    return run["metrics"] | {"reward": run["reward"]}
 
 
 def deserved_reward(result: dict[str, Any]) -> float:

@@ -19,16 +19,18 @@ from venvs import KINDS, rendered_kinds
 LAYERS = [
     {"cli"},  # the commands
     # Programs, which are handed what they need of the environment.
-    {"serve", "fixture", "data", "records", "cases", "describe", "check", "audit", "deploy", "upload", "conflicts"},
+    {"serve", "fixture", "data", "records", "cases", "describe", "check", "audit", "deploy", "upload", "conflicts"}
+    | {"view"},
     {"server"},  # endpoints
     {"middleware", "openapi", "page", "config", "connections"},
     # Within the server: one tool call, one episode. Outside of it: a client.
     {"tools", "signatures", "schemas", "sessions", "places", "intake", "pool", "cluster", "judge"}
-    | {"client", "players", "models", "episodes", "recording", "users", "second_model"},
+    | {"client", "players", "models", "episodes", "recording", "trajectories", "users", "second_model"},
     # Answers, verdicts, names and paths.
     {"answers", "symbolic", "symbolic_worker", "forms", "responses", "replies", "grading", "rows", "row_keys", "items"}
     | {"bodies", "large_bodies", "access", "shares", "rate_limit", "waiting", "pictures", "redaction"}
-    | {"project", "logs", "terminal", "proxies", "errors", "turns", "scripts"},
+    | {"project", "logs", "metrics", "terminal", "proxies", "errors", "turns"}
+    | {"scripts"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""
 

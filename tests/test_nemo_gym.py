@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from generated import FULL, LINES, ROOT, Environment
-from gym_servers import MODEL_TYPES, check_rollouts, head_server, policy_overrides, servers
+from gym_servers import MODEL_TYPES, check_rollouts, check_viewed, head_server, policy_overrides, servers
 
 pytestmark = pytest.mark.xdist_group("ray")  # One cluster at a time: each takes what the machine has.
 
@@ -161,6 +161,27 @@ def test_gym_env_start_and_an_evaluation_against_it(
             timeout=180,
         )
     check_rollouts(environment, output, "example")
+
+
+@only_in_full
+@only_on_0_7
+def test_gym_eval_aggregates_and_compares_rollouts_of_rollout_py(
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
+) -> None:
+    head = head_server()
+    start = ["gym", "env", "start", "--environment", "my_env", "--model-type", "openai_model", "--model", "standin"]
+    start += ["--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head]
+    with servers(environment, tmp_path / "servers.log", *start):
+        for name, turns in (("before", "2"), ("after", "20")):
+            play = ("python", "rollout.py", "--episodes", "10", "--concurrency", "4", "--max-turns", turns)
+            environment.run_ok(*play, "--output", f"results/{name}.jsonl")
+            aggregate = ("gym", "eval", "aggregate", "--input-glob", f"results/{name}.jsonl")
+            environment.run_ok(*aggregate, "--output", f"results/{name}.jsonl", *head, env=environment.activated())
+            check_viewed(environment, environment.path / "results" / f"{name}.jsonl")
+    compare = ("gym", "eval", "compare", "--baseline", "results/before.jsonl", "--candidates", "results/after.jsonl")
+    said = environment.run_ok(*compare, "--output-dir", tmp_path / "compared", env=environment.activated())
+    assert "reward" in said
+    assert list((tmp_path / "compared").iterdir())
 
 
 @only_on_0_7

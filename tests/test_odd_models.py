@@ -84,7 +84,7 @@ def test_the_agent_accounts_for_every_episode(
                 env=environment.activated(),
                 timeout=1200,
             )
-            of_the_agent = [line for line in said.read_text(errors="replace").splitlines() if "(my_env_agent)" in line]
+            lines = said.read_text(errors="replace").splitlines()
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     results: list[dict[str, Any]] = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     failures = output.with_name(f"{output.stem}_failures.jsonl")
@@ -95,4 +95,5 @@ def test_the_agent_accounts_for_every_episode(
     print(kinds, what_was_odd(log))
     assert kinds[False, None]
     assert kinds[True, "agent_run_error"] or kinds[False, "agent_run_error"]
-    assert "Traceback" not in "\n".join(of_the_agent)
+    # The model server logs tracebacks of its own, at times in the middle of another server's line.
+    assert not [line for line in lines if re.match(r"\(my_env_agent\)\s+(\+ Exception Group )?Traceback", line)]

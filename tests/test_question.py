@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from conftest import Environments
 from generated import DATA, FULL, LINES, PLAYS, ROOT, Environment, run_ok
-from gym_servers import MODEL_TYPES, head_server, policy_overrides, servers, standin
+from gym_servers import MODEL_TYPES, head_server, policy_overrides, servers, standin, viewed
 from standin_model import gives_up, text_of
 
 PARAPHRASING = ROOT / "standins" / "paraphrasing_model.py"
@@ -340,6 +340,9 @@ def test_gym_eval_run_with_a_judge(
     failures = read(output.with_name(f"{output.stem}_failures.jsonl"))
     assert {row["failure_kind"] for row in failures} == {"judge_failed"}
     check(rows, read(output), failures)
+    [seen] = viewed(environment, output)["runs"]
+    assert seen["masked"] == {"judge_failed": len(failures)}
+    assert seen["graded"] == len(rows) - len(failures)
     assert all(material["answer_1"] and material["answer_2"] for material in read(log))
 
 

@@ -25,7 +25,8 @@ Done = subprocess.CompletedProcess[str]
 def users_own(domain: str) -> list[str]:
     """The files that an update leaves alone, those of data/ aside."""
     more = ["constraints.py", "tests/test_cheats.py", "tests/cheats.py"] if domain == "questions" else []
-    return [f"{domain}.py", "tasks.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl", *more]
+    written = [f"{domain}.py", "tasks.py", "task_data.py", "policy.py", f"tests/test_{domain}.py"]
+    return [*written, "tests/verifier_cases.jsonl", *more]
 
 
 MIDDLEWARE = "gymkit/middleware.py"

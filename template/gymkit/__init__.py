@@ -2,7 +2,7 @@
 """What every environment of this template shares, in layers: a module imports only from its own layer and those below.
 
 The commands
-- `cli`         the program `gymkit`; it alone loads server.py, tasks.py and policy.py
+- `cli`         the program `gymkit`; it alone loads server.py, tasks.py, task_data.py and policy.py
 
 Programs, which are handed what they need of the environment
 - `serve`       `python server.py`: the server alone, without Ray or a head server
@@ -11,6 +11,7 @@ Programs, which are handed what they need of the environment
 - `cases`       writes the cases by which NeMo Gym tries the grader
 - `check`       checks a live server
 - `audit`       tries to earn rewards without solving tasks
+- `view`        shows rollouts, training runs and audits: a page, and numbers
 - `deploy`      puts the environment on a Hugging Face Space
 - `upload`      which files go there, and which stay at home
 - `describe`    carries the description to where it has to stand as well
@@ -44,6 +45,7 @@ A client
 - `episodes`    one episode, from the seed to the verdict
 - `players`     who plays without a model: policy.py
 - `models`      who plays: a model behind an OpenAI-compatible endpoint
+- `trajectories`  what NeMo Gym's own tools read in an episode
 - `recording`   an episode's pictures, and a page to watch it
 
 What all of them use
@@ -57,7 +59,9 @@ What all of them use
 - `responses`   a model's response, read from a request for a verdict
 - `replies`     what a model has answered, read whatever form it comes in
 - `turns`       a user's turn, for whoever plays
-- `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `proxies`,
+- `logs`        the log: a line per event
+- `metrics`     what `/metrics` shows
+- `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `terminal`, `proxies`,
   `errors`
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.

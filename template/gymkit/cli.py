@@ -1,8 +1,8 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """The program `gymkit`: the commands of an environment besides `server.py` and `rollout.py`.
 
-Above all other modules of gymkit: it alone loads the environment's server.py, tasks.py and policy.py, and hands what
-they define to the commands.
+Above all other modules of gymkit: it alone loads the environment's server.py, tasks.py, task_data.py and policy.py, and
+hands what they define to the commands.
 """
 
 import argparse
@@ -28,6 +28,7 @@ COMMANDS = {
     "describe": "carry description and domain from the config to the manifest and README.md",
     "check": "check a live server, here or on a Hugging Face Space",
     "audit": "try to earn rewards without solving tasks, on a server that it starts",
+    "view": "see what happened: rollouts, training runs, audits, as a page and in numbers",
     "deploy": "put the environment on a Hugging Face Space",
     "conflicts": "name the conflict markers that an update has left",
 }
@@ -92,6 +93,22 @@ def load_tasks() -> dict[str, list[dict[str, Any]]]:
 def load_importer() -> Callable[[dict[str, Any]], dict[str, Any]] | None:
     """What makes a task of a data set's record: `imported(fields)` of tasks.py, where it is defined."""
     return getattr(_load("tasks.py"), "imported", None)
+
+
+def load_row_schema() -> Any:
+    """What checks a row, but for its prompt: pydantic's adapter of `TaskData` in task_data.py; None without that file.
+
+    Raises:
+        ProjectError: it defines none.
+    """
+    if not (ROOT / "task_data.py").is_file():
+        return None
+    from pydantic import PydanticUserError, TypeAdapter
+
+    try:
+        return TypeAdapter(_load("task_data.py").TaskData)
+    except (AttributeError, PydanticUserError):
+        raise ProjectError("task_data.py defines no model of a row: write `class TaskData(BaseModel)`.") from None
 
 
 def load_player() -> Player:
@@ -164,7 +181,7 @@ def run(command: str, options: argparse.Namespace) -> int:
     """Run a command with what it needs of the environment; its exit status."""
     module: Any = importlib.import_module(f"gymkit.{command}")
     if command == "data":
-        return module.run(options, load_server_class(), load_tasks(), load_importer())
+        return module.run(options, load_server_class(), load_tasks(), load_importer(), load_row_schema())
     if command == "cases":
         return module.run(options, load_server_class(), load_player())
     if command == "check":

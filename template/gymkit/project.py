@@ -54,6 +54,11 @@ def resources_server_instance() -> tuple[str, dict[str, Any]]:
     raise ProjectError(f"{_shown(config_path())} names no resources server: add one under `resources_servers`.")
 
 
+def agent_instance() -> str | None:
+    """The instance name of the agent in the config; None where there is none."""
+    return next((instance for instance, kinds in load_config().items() if kinds.get("responses_api_agents")), None)
+
+
 def datasets() -> list[dict[str, Any]]:
     """The config's datasets (`name`, `type`, `jsonl_fpath`, ...), with paths relative to `ROOT`."""
     return [
