@@ -84,7 +84,8 @@ class Line(NamedTuple):
 
 
 class _Answers(Protocol):
-    over: bool
+    @property
+    def over(self) -> bool: ...
 
     async def answer(self, lines: Sequence[Line]) -> str: ...
 
