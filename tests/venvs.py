@@ -40,8 +40,8 @@ from {module} import {function}
 sys.exit({function}())
 """
 
-KINDS = [*ARCHETYPES, *(f"{archetype} at E2B" for archetype in USES_E2B), "question with a judge"]
-"""Every archetype, and those that can be at E2B, or have a judge, so too."""
+KINDS = [*ARCHETYPES, *(f"{archetype} at E2B" for archetype in USES_E2B), "question with a judge", "conversation with a judge"]
+"""Every archetype, and those that can be at E2B, or have a judge, so as well."""
 
 Project = dict[str, Any]
 """A pyproject.toml."""
