@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Environments
-from generated import ARCHETYPES, LINES, USES_E2B, run, run_ok
+from generated import ARCHETYPES, ASKS_JUDGE, LINES, USES_E2B, run, run_ok
 
 pytestmark = pytest.mark.needs("Node.js")
 
 KINDS = [(archetype,) for archetype in ARCHETYPES] + [(archetype, "use_e2b=true") for archetype in USES_E2B]
-KINDS += [("question", "use_judge=true")]
+KINDS += [(archetype, "use_judge=true") for archetype in ASKS_JUDGE]
 
 
 def test_pyright_is_clean(environments: Environments, tmp_path: Path) -> None:
