@@ -119,7 +119,7 @@ class Conversation:
             EnvironmentFailed: his model cannot be reached.
         """
         if self.over:
-            raise ToolFailed("the user has left: the conversation is over.", 410)
+            raise ToolFailed("the user has left: the conversation is over.", 409)
         # Said is what has been answered: a turn that fails, or is cancelled, leaves nothing behind.
         heard = Line("policy", body.text[: self.characters])
         answer = (await self.user.answer([*self.lines, heard]))[: self.characters]
