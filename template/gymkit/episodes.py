@@ -114,9 +114,7 @@ def _user_answers(
 
 
 def _ask_user(client: EnvironmentClient, text: str) -> Answer:
-    response = client.post(USER_TURN, {"text": text})
-    if response.status_code >= 500 or response.status_code == 429:
-        raise RolloutError(f"{client.url}{USER_TURN} answered {response.status_code}.")
+    response = client.answered(USER_TURN, {"text": text})
     return read_answer(response.status_code, response.text)
 
 
