@@ -1,7 +1,7 @@
 """The conversation archetype: its own tests, NeMo Gym's commands, a model as user, the tokens of a training run."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from talking_model import gives_up
 
 TALKING = ROOT / "standins" / "talking_model.py"
 ENDPOINT = {"base_url": "base_url", "api_key": "api_key", "model": "model_name"}
-TRAINING = "responses_api_models/vllm_model/configs/vllm_model_for_training.yaml"
+TRAINING = "vllm_model/configs/vllm_model_for_training.yaml"
 
 Row = dict[str, Any]
 
@@ -135,6 +135,28 @@ def test_gym_eval_run(environment: Environment, venv_of_servers: list[str], mode
     check(read(output), read(environment.path / "data" / "validation.jsonl"))
 
 
+@contextmanager
+def gym_around(
+    environment: Environment, log: Path, model: str, url: str, venv: list[str], *more: str
+) -> Iterator[Callable[[str], list[Row]]]:
+    """NeMo Gym's servers as `ng_run` starts them; a function that collects rollouts of a split."""
+    head = head_server()
+    configs = f"+config_paths=[configs/my_env.yaml,responses_api_models/{model}]"
+
+    def collect(split: str) -> list[Row]:
+        output = environment.path / "results" / f"{log.stem}_{split}.jsonl"
+        environment.run_ok(
+            *("ng_collect_rollouts", "+agent_name=my_env_agent", f"+input_jsonl_fpath=data/{split}.jsonl"),
+            *(f"+output_jsonl_fpath={output.relative_to(environment.path)}", *head),
+            env=environment.activated(),
+            timeout=300,
+        )
+        return read(output)
+
+    with servers(environment, log, "ng_run", configs, *policy_overrides(url), *venv, *head, *more):
+        yield collect
+
+
 @pytest.mark.long
 @pytest.mark.xdist_group("ray")
 @pytest.mark.parametrize(
@@ -142,53 +164,32 @@ def test_gym_eval_run(environment: Environment, venv_of_servers: list[str], mode
 )
 def test_ng_run_for_training(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
     """The user's turns are part of one sequence of tokens."""
-    head = head_server()
-    output = environment.path / "results" / "trained.jsonl"
+    log = tmp_path / "trained.log"
     with (
         standin(TALKING, environment, tmp_path / "policy.jsonl") as url,
-        servers(
-            environment,
-            tmp_path / "servers.log",
-            *(
-                "ng_run",
-                f"+config_paths=[configs/my_env.yaml,{TRAINING}]",
-                *policy_overrides(url),
-                *venv_of_servers,
-                *head,
-            ),
-        ),
+        gym_around(environment, log, TRAINING, url, venv_of_servers) as collect,
     ):
-        environment.run_ok(
-            *("ng_collect_rollouts", "+agent_name=my_env_agent", "+input_jsonl_fpath=data/validation.jsonl"),
-            *(f"+output_jsonl_fpath=results/{output.name}", *head),
-            env=environment.activated(),
-            timeout=300,
-        )
-    results = read(output)
+        results = collect("validation")
     check(results, read(environment.path / "data" / "validation.jsonl"))
     check_tokens(results)
 
 
 @pytest.mark.full
 @pytest.mark.xdist_group("ray")
-@pytest.mark.parametrize("environment", [f"conversation {line}" for line in LINES if line == "0.7"], indirect=True)
+@pytest.mark.parametrize("environment", [f"conversation {line}" for line in LINES], indirect=True)
 def test_a_model_server_plays_the_user(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
-    output = environment.path / "results" / "played.jsonl"
     log = tmp_path / "user.jsonl"
+    model = "openai_model/configs/openai_model.yaml"
     with (
         user_by_a_model(environment),
         standin(TALKING, environment, tmp_path / "policy.jsonl") as url,
-        standin(environment.path / "tests" / "standin_user.py", environment, log) as user_url,
+        standin(environment.path / "tests" / "standin_user.py", environment, log) as user,
+        gym_around(
+            *(environment, tmp_path / "played.log", model, url, venv_of_servers),
+            *(f"+user_base_url={user}", "+user_api_key=none", "+user_model_name=user"),
+        ) as collect,
     ):
-        environment.run_ok(
-            *("gym", "eval", "run", "--environment", "my_env", "--split", "example"),
-            *("--output", f"results/{output.name}", "--model-type", "openai_model", "--model", "standin"),
-            *("--model-url", url, "--model-api-key", "none", *venv_of_servers, *head_server()),
-            *(f"+user_base_url={user_url}", "+user_api_key=none", "+user_model_name=user"),
-            env=environment.activated(),
-            timeout=300,
-        )
-    results = read(output)
+        results = collect("example")
     assert len(results) == len(read(environment.path / "data" / "example.jsonl"))
     assert not any(row["mask_sample"] for row in results)
     assert all("I heard: " in str(row["response"]["output"]) for row in results)
