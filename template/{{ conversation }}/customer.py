@@ -33,7 +33,8 @@ TOPICS = (
         r"(?:wrong|damaged?|broken|defect|reason|cause|matter)"
         r"|(?:is|was|are|has|did) (?:it|the \w+|that|this|something|your \w+)(?: arrive| come| been)? "
         r"(?:damaged|broken|faulty|defective)"
-        r"|damaged (?:or|,)|reasons?\b|cause\b|why\b|changed? your mind|condition\b|faulty or\b|defects?\b",
+        r"|damaged (?:or|,)|reasons?\b|cause\b|why\b|changed? your mind|condition\b|faulty or\b|defects?\b"
+        r"|(?:wrong|problems?) with (?:it|the|that|this|your)\b|happened to (?:it|the|that|this|your)\b",
     ),
     Topic(
         "new_product",
@@ -43,7 +44,7 @@ TOPICS = (
         r"|(?:exchanged?|swap(?:ped)?|changed?|replaced?|trade) (?:it |that )?(?:for|with|by)\b"
         r"|(?:in exchange|instead|replacement|alternative|in return|in its place|rather have|another product)\b",
     ),
-    Topic("name", r"(?:full|first|last|family|sur) ?names?\b|your names?\b|who (?:am i|are you|is writing)\b"),
+    Topic("name", r"(?:full|first|last|family|sur) ?names?\b|your names?\b|what name\b|whom? (?:am i|i am|i m|are you|is writing)\b"),
     Topic("phone", r"(?:tele)?phone\b|mobile\b|cell\b"),
     Topic("birthday", r"birth ?(?:day|date)\b|date of birth\b|how old\b"),
 )

@@ -86,7 +86,8 @@ CONFIRM = _any_of(
     r"(?:is|does|would|are) (?:that|this|it|you)(?: all| sound| look| be| seem)? (?:right|correct|ok|okay|fine|good"
     r"|sure|alright|happy|acceptable|certain)",
     r"may i (?:go|proceed|do)",
-    r"go ahead|proceed|carry on|yes or no",
+    r"go ahead|(?<!to )(?<!i can )(?<!we can )proceed|carry on|yes or no",
+    r"(?:ok|okay|fine|alright|right|safe) (?:for (?:me|us) )?to proceed",
     r"do you (?:agree|confirm|accept)",
     r"(?:can|could) you confirm (?:that|this|the (?:change|cancel\w*|refund))|please confirm (?:that|this)",
 )

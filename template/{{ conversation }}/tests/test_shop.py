@@ -124,6 +124,21 @@ def test_what_is_not_asked_for_is_not_understood_so() -> None:
             assert set(heard(way, TOPICS).topics) & private <= {topic}, way
 
 
+@pytest.mark.parametrize(
+    ("said", "asks", "confirm"),
+    [
+        ("I need your order number to proceed.", True, False),
+        ("Tell me the order number so that I can proceed, please.", True, False),
+        ("Is it okay to proceed?", False, True),
+        ("Shall I proceed?", False, True),
+        ("Shall I cancel the order with this order number?", False, True),
+    ],
+)
+def test_what_is_asked_for_is_no_plan_to_be_confirmed(said: str, asks: bool, confirm: bool) -> None:
+    understood = heard(said, TOPICS)
+    assert ("order" in understood.topics, understood.confirm) == (asks, confirm)
+
+
 def customer(made: Row) -> ScriptedUser:
     return ScriptedUser(read_script(made["user"]), TOPICS)
 
