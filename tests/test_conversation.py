@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 from conftest import Environments
-from generated import FULL, LINES, PLAYS, ROOT, Environment
+from generated import FULL, LINES, ROOT, Environment
 from gym_servers import MODEL_TYPES, head_server, policy_overrides, servers, standin
 from talking_model import gives_up
 
@@ -27,7 +27,7 @@ def test_its_own_tests_pass(environments: Environments, line: str) -> None:
         assert environment.own_tests() > 300
     else:
         files = [f"tests/test_{name}.py" for name in ("shop", "users", "agent", "contract")]
-        assert environment.own_tests(*files, PLAYS) > 150
+        assert environment.own_tests(*files) > 150
 
 
 @pytest.mark.full
@@ -120,10 +120,10 @@ def check_tokens(results: list[Row]) -> None:
             seen = item["prompt_token_ids"] + item["generation_token_ids"]
 
 
-@pytest.mark.long
+@pytest.mark.full
 @pytest.mark.xdist_group("ray")
 @pytest.mark.parametrize("environment", [f"conversation {line}" for line in LINES if line == "0.7"], indirect=True)
-@pytest.mark.parametrize("model_type", MODEL_TYPES if FULL else MODEL_TYPES[:1])
+@pytest.mark.parametrize("model_type", MODEL_TYPES)
 def test_gym_eval_run(environment: Environment, venv_of_servers: list[str], model_type: str, tmp_path: Path) -> None:
     output = environment.path / "results" / f"talked_{model_type}.jsonl"
     with standin(TALKING, environment, tmp_path / "policy.jsonl") as url:

@@ -44,7 +44,11 @@ TOPICS = (
         r"|(?:exchanged?|swap(?:ped)?|changed?|replaced?|trade) (?:it |that )?(?:for|with|by)\b"
         r"|(?:in exchange|instead|replacement|alternative|in return|in its place|rather have|another product)\b",
     ),
-    Topic("name", r"(?:full|first|last|family|sur) ?names?\b|your names?\b|what name\b|whom? (?:am i|i am|i m|are you|is writing)\b"),
+    Topic(
+        "name",
+        r"(?:full|first|last|family|sur) ?names?\b|your names?\b|what name\b"
+        r"|whom? (?:am i|i am|i m|are you|is writing)\b",
+    ),
     Topic("phone", r"(?:tele)?phone\b|mobile\b|cell\b"),
     Topic("birthday", r"birth ?(?:day|date)\b|date of birth\b|how old\b"),
 )
