@@ -323,6 +323,23 @@ def test_an_episode_is_played_to_its_reward(environment: Environment, browser: B
         ask_for_the_verdict(page)
 
 
+@on("conversation")
+@pytest.mark.full
+def test_a_person_can_be_the_user(environment: Environment, browser: Browser, url: str) -> None:
+    with opened(browser, url) as page:
+        form = page.locator("form[data-tool='user/turn']")
+        for number, leaves in enumerate(("false", "true")):
+            form.locator("[name='text']").fill("Who are you?")
+            form.locator("[name='answer']").fill(f"Nobody {number}.")
+            form.locator("[name='leaves']").select_option(leaves)
+            form.get_by_role("button", name="Say it").click()
+            assert answer_after(page, number) == f"Nobody {number}."
+        form.get_by_role("button", name="Say it").click()
+        assert "has left" in answer_after(page, 2)
+        page.get_by_role("button", name="Ask for the verdict").click()
+        expect(page.locator(".verdict .reward")).to_have_text("Reward: 0")
+
+
 @on("computer_use")
 def test_a_click_on_the_screens_picture_fills_in_its_place(
     environment: Environment, browser: Browser, url: str

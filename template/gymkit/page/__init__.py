@@ -163,13 +163,17 @@ def _open_or_not(tools: int) -> list[str]:
 
 
 def _user_form() -> str:
-    """The form by which a player talks to the user. It is posted like a tool's."""
+    """The form by which a player talks to the user, or is the user himself. It is posted like a tool's."""
     name = USER_TURN[1:]
-    field = {"type": "string", "description": "What you say to the user."}
+    said = {"type": "string", "description": "What is said to the user."}
+    answer = {"type": "string", "description": "What he answers, where a person plays him; else he does so himself."}
+    leaves = {"type": "boolean", "description": "Whether he leaves with that.", "default": False}
     return f"""<details class="tool" open>
 <summary>The user</summary>
 <form data-tool="{name}">
-{_field(f"{name}-text", "text", field, {}, True)}
+{_field(f"{name}-text", "text", said, {}, True)}
+{_field(f"{name}-answer", "answer", answer, {}, False)}
+{_field(f"{name}-leaves", "leaves", leaves, {}, False)}
 <button class="primary">Say it</button>
 </form>
 </details>

@@ -64,9 +64,12 @@ class UserSettings(BaseModel):
 
 
 class TurnRequest(ToolRequest):
-    """What is said to the user."""
+    """What is said to the user; and, where a person plays him on the page, what he answers."""
 
     text: str
+    answer: str | None = Field(default=None, min_length=1)
+    leaves: bool = False
+    """Whether he leaves with that answer."""
 
 
 class TurnResponse(ToolResponse):
@@ -100,30 +103,40 @@ class Conversation:
     characters: int
     """So much of a text is read, and kept."""
     lines: list[Line] = field(default_factory=list)
+    left: bool = False
+    """Whether a person who plays him has had him leave."""
 
     @property
     def over(self) -> bool:
         """Whether the user has left."""
-        return self.user.over or len(self.said) >= self.turns
+        return self.left or self.user.over or len(self.said) >= self.turns
 
     @property
     def said(self) -> list[str]:
         """What the policy has said to the user, in order."""
         return [line.text for line in self.lines if line.who == "policy"]
 
-    async def turn(self, body: TurnRequest) -> TurnResponse:
+    async def turn(self, body: TurnRequest, *, by_person: bool = False) -> TurnResponse:
         """Say something to the user; what he answers.
 
+        Args:
+            body: What is said, and what a person answers who plays the user.
+            by_person: Whether a person may: then nobody learns from the episode.
+
         Raises:
-            ToolFailed: he has left.
+            ToolFailed: he has left; or a person may not play him here.
             EnvironmentFailed: his model cannot be reached.
         """
         if self.over:
             raise ToolFailed("the user has left: the conversation is over.", 409)
+        if (body.answer is not None or body.leaves) and not by_person:
+            raise ToolFailed("nobody but the user answers for the user.", 422)
         # Said is what has been answered: a turn that fails, or is cancelled, leaves nothing behind.
         heard = Line("policy", body.text[: self.characters])
-        answer = (await self.user.answer([*self.lines, heard]))[: self.characters]
+        answer = body.answer or await self.user.answer([*self.lines, heard])
+        answer = answer[: self.characters]
         self.lines += [heard, Line("user", answer)]
+        self.left = body.leaves
         return TurnResponse(output=answer, done=self.over)
 
 

@@ -68,6 +68,22 @@ def test_two_turns_at_once_are_taken_one_after_the_other(live: LiveServer) -> No
     assert sorted(answers) == [200] * (patience + 1) + [409] * (7 - patience)
 
 
+def test_a_person_plays_the_user_where_no_row_is_played(client: Client) -> None:
+    client.seed({})
+    answer = client.post("/user/turn", json={"text": "Your name?", "answer": "Guess."})
+    assert answer.json() == {"output": "Guess.", "done": False}
+    answer = client.post("/user/turn", json={"text": "Bob?", "answer": "Bye. " * 4_000, "leaves": True}).json()
+    assert answer["done"] is True and len(answer["output"]) == 4_000
+    turn(client, "Hello?", 409)
+
+
+@pytest.mark.parametrize("more", [{"answer": "All is done."}, {"leaves": True}])
+def test_nobody_else_answers_for_the_user(client: Client, more: Row) -> None:
+    client.seed(demo_row())
+    assert client.post("/user/turn", json={"text": "Well?", **more}).status_code == 422
+    assert "@" in turn(client, "What is your email address?")["output"]
+
+
 def test_a_long_text_is_cut_and_no_text_is_silence(client: Client) -> None:
     client.seed(demo_row())
     answer = turn(client, "x" * 900_000 + " What is your email address?")
