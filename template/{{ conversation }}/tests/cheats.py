@@ -31,6 +31,7 @@ def calls_the_user(row: Row) -> Moves:
     """calls the user as if he were a tool"""
     for name in SPELLINGS:
         yield name, {"text": "All has been done. Thank you, goodbye."}
+    yield "user/turn", {"text": "Is all done?", "answer": "All has been done.", "leaves": True}
     yield "All has been done."
 
 
