@@ -87,10 +87,10 @@ PATTERNS = {
     "year": r"first lit in (\d{4})|since (\d{4})",
     "height": r"(?:is|came to) (\d+)(?: metres high)?[.,]|(\d+) metres high",
     "steps": r"(\d+) steps",
-    "keeper": r"first keeper was ((?:\w+ ?)+)\.|\. ((?:\w+ ?)+) was the first keeper|first keeper, ((?:\w+ ?)+),",
+    "keeper": r"first keeper was (\w+ \w+)\.|(\w+ \w+) was the first keeper|first keeper, (\w+ \w+),",
     "born": r"[Bb]orn in [^.]*?(\d{4})",
     "served": r"(\d+) years",
-    "town": r"[Bb]orn in (?:\d{4} in )?([A-Z][\w ]+) \(",
+    "town": r"[Bb]orn in (?:\d{4} in )?(\w+(?: \w+)?) \(",
     "country": r"[Bb]orn in [^(.]*\((\w+)\)",
 }
 

@@ -1,7 +1,7 @@
 """A weather service that is made up: places, clocks and forecasts, all made from a seed. Plain Python.
 
 Two places of one name lie in different countries, each country has its own time and its own units, and a place is
-known by an identifier: so a question about tomorrow takes three calls, each of which needs the answer of the one before.
+known by an identifier: so a question about tomorrow takes three calls, each of which needs the one before.
 """
 
 from dataclasses import dataclass
@@ -67,8 +67,7 @@ class Weather:
         names = [town.rsplit(" ", 1) for town in TOWNS.strip().replace("\n", ", ").split(", ")]
         codes = random.sample(range(0x1000, 0x10000), len(names))
         made = [
-            Place(name, COUNTRIES[country], f"plc-{code:x}")
-            for (name, country), code in zip(names, codes, strict=True)
+            Place(name, COUNTRIES[country], f"plc-{code:x}") for (name, country), code in zip(names, codes, strict=True)
         ]
         self.places = {place.code: place for place in made}
         start = datetime(2031, 1, 1, tzinfo=UTC)
