@@ -136,7 +136,7 @@ def test_a_redirect_is_checked_as_well(standin: Standin, names: dict[str, list[l
             return "127.0.0.1" if target.host == "outside.example" else await real(target)
 
         pages._checked = checked  # type: ignore[method-assign]
-        with pytest.raises(ToolFailed, match="may not be read|no address"):
+        with pytest.raises(ToolFailed, match=r"may not be read|no address"):
             asyncio.run(pages.read(first))
         assert len(outside.asked) == 1
     assert standin.asked == []
@@ -200,7 +200,7 @@ def test_a_page_that_cannot_be_read_is_a_text(standin: Standin) -> None:
 def test_a_page_of_an_odd_charset_is_text(standin: Standin) -> None:
     for charset in ("latin-1", "no-such-charset", "utf-7", "base64"):
         standin.answer = lambda path, charset=charset: Answer(
-            body="Ort: Skerry".encode(), headers={"Content-Type": f"text/html; charset={charset}"}
+            body=b"Ort: Skerry", headers={"Content-Type": f"text/html; charset={charset}"}
         )
         assert read(f"{standin.url}/", **LOOPBACK) == Page("Ort: Skerry", True)
 
