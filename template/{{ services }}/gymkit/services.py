@@ -206,7 +206,7 @@ class Service:
     async def _persistent(self, request: Mapping[str, Any], shape: Mapping[str, type] | None) -> Any:
         """The answer to a request, which is made again where that may help."""
         deadline = monotonic() + self.settings.service_patience
-        backoff = wait_random_exponential(multiplier=0.5, max=8)
+        backoff = wait_random_exponential(multiplier=0.25, max=8)
 
         def wait(state: RetryCallState) -> float:
             after = getattr(state.outcome and state.outcome.exception(), "after", None)
@@ -370,4 +370,6 @@ async def bounded_body(response: httpx.Response, most: int) -> bytes:
         raise httpx.DecodingError("damaged") from None
     if len(unpacked) > most:
         raise TooLarge
+    if not unpacking.eof:
+        raise httpx.DecodingError("cut off")
     return unpacked

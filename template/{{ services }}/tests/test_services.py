@@ -7,14 +7,11 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Lock, Thread
-from typing import Any, NamedTuple
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
+from standin_service import Answer, Standin, standing_in
 
 from gymkit.access import CannotServe
 from gymkit.grading import EnvironmentFailed
@@ -24,69 +21,6 @@ from gymkit.tools import ToolFailed
 SECRET = "tvly-3f9a01c27be84d65"
 KEY = Key("STANDIN_API_KEY", "Authorization", "Bearer {}")
 WORKS = Probe("GET", "/works")
-
-
-class Answer(NamedTuple):
-    """What a service answers a request."""
-
-    status: int = 200
-    body: bytes = b'{"n": 1}'
-    headers: dict[str, str] = {}
-    delay: float = 0
-
-
-class Standin(ThreadingHTTPServer):
-    """A service whose answers a test decides on."""
-
-    daemon_threads = True
-    request_queue_size = 128
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answer: Callable[[str], Answer] = lambda path: Answer()
-        self.asked: list[tuple[float, str, dict[str, str], bytes]] = []
-        self.lock = Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-    @property
-    def paths(self) -> list[str]:
-        return [path for _, path, _, _ in self.asked]
-
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: Standin  # type: ignore[assignment]
-
-    def do_GET(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        with self.server.lock:
-            self.server.asked.append((time.monotonic(), self.path, dict(self.headers), body))
-            answer = self.server.answer(urlsplit(self.path).path)
-        time.sleep(answer.delay)
-        self.send_response(answer.status)
-        for name, value in {"Content-Length": str(len(answer.body)), **answer.headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        try:
-            self.wfile.write(answer.body)
-        except OSError:
-            self.close_connection = True
-
-    do_POST = do_GET
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
-
-@contextmanager
-def standing_in() -> Iterator[Standin]:
-    with Standin() as standin:
-        Thread(target=standin.serve_forever, args=(0.05,), daemon=True).start()
-        yield standin
-        standin.shutdown()
 
 
 @pytest.fixture
@@ -172,15 +106,15 @@ FAILS = {
     "a redirect": (Answer(302, headers={"Location": "http://127.0.0.1:1/"}), "refuses the request (302)"),
     "no JSON": (Answer(body=b"<html>"), "no JSON"),
     "50 MB": (Answer(body=b"1" * 50_000_000), "more than 2,000,000 bytes"),
-    "no end": (Answer(headers={"Content-Length": "100"}), "has not answered within 0.3 seconds"),
-    "slow": (Answer(delay=1), "has not answered within 0.3 seconds"),
+    "no end": (Answer(headers={"Content-Length": "100"}), "has not answered within 0.2 seconds"),
+    "slow": (Answer(delay=1), "has not answered within 0.2 seconds"),
 }
 
 
 @pytest.mark.parametrize("what", FAILS)
 def test_who_fails_at_everything_has_failed_and_who_fails_at_one_request_has_not(standin: Standin, what: str) -> None:
     answer, says = FAILS[what]
-    quick = {"service_attempts": 2, "service_seconds": 0.3}
+    quick = {"service_attempts": 2, "service_seconds": 0.2}
     standin.answer = lambda path: answer
     [failure] = asked(standin, **quick)
     assert isinstance(failure, EnvironmentFailed)
@@ -249,10 +183,10 @@ class PerSecond:
 
 
 def test_who_keeps_to_the_rate_is_never_refused(standin: Standin) -> None:
-    standin.answer = PerSecond(12)
+    standin.answer = PerSecond(24)
     started = time.monotonic()
-    assert asked(standin, count=30, service_rate=10) == [{"n": 1}] * 30
-    assert 2.8 < time.monotonic() - started < 6
+    assert asked(standin, count=30, service_rate=20) == [{"n": 1}] * 30
+    assert 1.4 < time.monotonic() - started < 4
     assert len(standin.asked) == 30
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_services import Answer, Standin, standing_in
+from standin_service import Answer, Standin, standing_in
 
 from gymkit import web
 from gymkit.services import ServiceSettings
