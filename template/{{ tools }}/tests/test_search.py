@@ -82,7 +82,8 @@ def test_what_is_not_there_is_a_text(client: Client) -> None:
     client.seed()
     assert "Nothing was found" in client.tool("search", query="zzqx")
     assert "there is no page" in client.tool("read_page", url="https://islands.example/nothing")
-    assert "at most 400 characters" in client.tool("search", query="x" * (MAX_QUERY + 1))
+    for query in ("", " ", "x" * (MAX_QUERY + 1)):
+        assert "1 to 400 characters" in client.tool("search", query=query)
     assert as_text([]) == "Nothing was found. Try other words."
 
 
