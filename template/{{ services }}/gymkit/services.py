@@ -138,7 +138,7 @@ class Service:
         self._limiter = AsyncLimiter(1, 1 / settings.service_rate)
         self._busy_until = 0.0
         self._probing = asyncio.Lock()
-        self._probed: dict[str, tuple[float, str | None]] = {}
+        self._probed: dict[str, tuple[float, bool]] = {}
 
     async def get(self, path: str, params: Mapping[str, Any] | None = None, **more: Any) -> Any:
         """Ask by GET. See `ask`."""
@@ -186,14 +186,13 @@ class Service:
         except _NotTheRequest as failure:
             raise EnvironmentFailed(f"{self.name} {failure}.") from None
         except _Failure as failure:
-            reason = await self._broken(probe)
-            if reason is not None or request == _request_of(probe):
-                raise EnvironmentFailed(f"{self.name} {reason or failure}.") from None
+            if request == _request_of(probe) or not await self._works(probe):
+                raise EnvironmentFailed(f"{self.name} {failure}.") from None
             log.warning("%s %s, for one request and not for others", self.name, failure)
             text = f"{self.name} {failure} when it is asked for this. Change the arguments, or try something else."
             self.recording.keep_refusal(request, text)
             raise ToolFailed(text) from None
-        self._probed[key_of(_request_of(probe))] = (monotonic(), None)
+        self._probed[key_of(_request_of(probe))] = (monotonic(), True)
         self.recording.keep(request, answer)
         return answer
 
@@ -307,20 +306,21 @@ class Service:
 
     # ------------------------------------------------------------------------------------------------- whose fault
 
-    async def _broken(self, probe: Probe) -> str | None:
-        """What the service does with the probe; None where it answers."""
+    async def _works(self, probe: Probe) -> bool:
+        """Whether the service answers the probe."""
         request = _request_of(probe)
         key = key_of(request)
         async with self._probing:
-            then, reason = self._probed.get(key, (-math.inf, None))
+            then, works = self._probed.get(key, (-math.inf, False))
             if monotonic() - then > FRESH_SECONDS:
                 try:
                     await self._once(request, None)
-                    reason = None
+                    works = True
                 except _Failure as failure:
-                    reason = str(failure)
-                self._probed[key] = (monotonic(), reason)
-            return reason
+                    log.warning("%s %s, when it is asked for what it always has", self.name, failure)
+                    works = False
+                self._probed[key] = (monotonic(), works)
+            return works
 
 
 def _request_of(probe: Probe) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def found(query: str) -> list[str]:
     [
         ("Gannet Rock lighthouse", "Gannet Rock lighthouse"),
         ("who was the keeper called Doran Penhale?", "Doran Penhale"),
-        ("a town with smoked fish and a market called Tarn", "Tarn"),
+        ("a harbour town called Tarn", "Tarn"),
         ("how did keepers trim a wick", "How lighthouses were lit"),
     ],
 )
@@ -161,7 +161,7 @@ def test_a_service_that_fails_masks_and_says_so(serve: Serve, service: SearchSer
         client = live.client()
         client.seed(row)
         said = client.tool("search", query=f"Orra and {fault}")
-        assert says[name] in said and said.startswith("the environment has failed."), fault
+        assert said.startswith("Error: the environment has failed.") and says[name] in said, fault
         assert service.url not in said
         verdict = client.verdict(row)
         assert verdict["mask_sample"] is True
