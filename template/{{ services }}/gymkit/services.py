@@ -12,7 +12,6 @@ are made again where the service fails for a while. What comes of a failure:
 import asyncio
 import json
 import logging
-import math
 import os
 import zlib
 from collections.abc import Mapping
@@ -46,9 +45,6 @@ NOT_THE_REQUEST = {
     433: "has given all that the key's limit has (its quota is used up)",  # Tavily's
 }
 """Statuses that no request brings about: what the service then does."""
-
-FRESH_SECONDS = 5.0
-"""What a probe has shown holds for so long."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +182,7 @@ class Service:
         except _NotTheRequest as failure:
             raise EnvironmentFailed(f"{self.name} {failure}.") from None
         except _Failure as failure:
-            if request == _request_of(probe) or not await self._works(probe):
+            if request == _request_of(probe) or not await self._works(probe, monotonic()):
                 raise EnvironmentFailed(f"{self.name} {failure}.") from None
             log.warning("%s %s, for one request and not for others", self.name, failure)
             text = f"{self.name} {failure} when it is asked for this. Change the arguments, or try something else."
@@ -306,13 +302,13 @@ class Service:
 
     # ------------------------------------------------------------------------------------------------- whose fault
 
-    async def _works(self, probe: Probe) -> bool:
-        """Whether the service answers the probe."""
+    async def _works(self, probe: Probe, since: float) -> bool:
+        """Whether the service answers the probe. What was seen of it before a moment does not count."""
         request = _request_of(probe)
         key = key_of(request)
         async with self._probing:
-            then, works = self._probed.get(key, (-math.inf, False))
-            if monotonic() - then > FRESH_SECONDS:
+            then, works = self._probed.get(key, (0.0, False))
+            if then <= since:
                 try:
                     await self._once(request, None)
                     works = True

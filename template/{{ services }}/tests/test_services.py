@@ -147,10 +147,22 @@ def test_a_service_that_cannot_be_reached_is_the_environments(standin: Standin, 
     assert "127.0.0.1" not in str(caught.value) and "invalid" not in str(caught.value)
 
 
-def test_many_failures_at_once_are_one_question_whose_fault_it_is(standin: Standin) -> None:
-    standin.answer = only_at("/cities", Answer(404))
-    assert {type(failure) for failure in asked(standin, count=20)} == {ToolFailed}
-    assert standin.paths.count("/works") == 1
+def test_a_service_that_has_just_worked_and_works_no_more_has_failed(standin: Standin) -> None:
+    async def ask() -> None:
+        service = Service("standin", standin.url, settings(service_attempts=1), KEY, WORKS)
+        await service.get("/cities")
+        standin.answer = lambda path: Answer(500)
+        await service.get("/cities", {"number": 2})
+
+    with pytest.raises(EnvironmentFailed):
+        asyncio.run(ask())
+
+
+def test_failures_at_once_share_a_probe(standin: Standin) -> None:
+    standin.answer = lambda path: Answer(404, delay=0.3) if path == "/cities" else Answer(delay=0.2)
+    found = asked(standin, count=16, service_rate=5000)
+    assert {type(failure) for failure in found} == {ToolFailed}
+    assert standin.paths.count("/works") <= 4
 
 
 @pytest.mark.parametrize(("value", "says"), [(None, "is not set"), ("", "is not set"), ("tvly-é\nx", "no key has")])
