@@ -273,7 +273,7 @@ def chain(number: int, random: Random) -> Task:
 def notice(number: int, random: Random) -> Task:
     lighthouse = SPOILED[number % len(SPOILED)]
     kind, what = TOLD[lighthouse.name]
-    asked = list(OF_LIGHTHOUSE)[(number + number // len(SPOILED)) % 3]
+    asked = list(OF_LIGHTHOUSE)[(number % len(SPOILED) + number // len(SPOILED)) % 3]
     return of_page(lighthouse, asked, notice={kind: what})
 
 
