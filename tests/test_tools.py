@@ -36,12 +36,12 @@ def test_its_own_tests_pass(environments: Environments, line: str) -> None:
 @pytest.mark.parametrize(
     ("file", "old", "new", "failing"),
     [
-        ("assistant.py", "right and called and", "right and", "test_assistant.py"),
-        ("assistant.py", "and sorted(set(self.alerts)) == sorted(set(self.task.alerts))", "", "test_assistant.py"),
-        ("gymkit/services.py", "or not await self._works(probe):", "or True:", "test_services.py"),
-        ("gymkit/services.py", 'body.replace(secret, b"*" * 8)', "body", "test_services.py"),
-        ("gymkit/web.py", "target.copy_with(host=address)", "target", "test_web.py"),
-        ("gymkit/web.py", "await self._checked(target)", "target.host", "test_web.py"),
+        ("assistant.py", "right and called and", "right and", "assistant"),
+        ("assistant.py", "and sorted(set(self.alerts)) == sorted(set(self.task.alerts))", "", "assistant"),
+        ("gymkit/services.py", "or not await self._works(probe, monotonic()):", "or True:", "services"),
+        ("gymkit/services.py", 'body.replace(secret, b"*" * 8)', "body", "services -k replay"),
+        ("gymkit/web.py", "target.copy_with(host=address)", "target", "web -k checked"),
+        ("gymkit/web.py", "await self._checked(target)", "target.host", "web"),
     ],
     ids=["no_calls", "any_alert", "masks_all", "repeats_the_key", "resolves_twice", "checks_nothing"],
 )
@@ -51,30 +51,22 @@ def test_a_mistake_fails_its_tests(environments: Environments, file: str, old: s
     before = path.read_text(encoding="utf-8")
     assert before.count(old) == 1
     path.write_text(before.replace(old, new), encoding="utf-8")
+    name, *only = failing.split()
     try:
-        done = environment.run("uv", "run", "pytest", "-q", "-x", "-p", "no:cacheprovider", f"tests/{failing}")
+        done = environment.run("uv", "run", "pytest", "-q", "-x", f"tests/test_{name}.py", *only)
         assert done.returncode == 1, done.stdout
         assert " failed" in done.stdout
     finally:
         path.write_text(before, encoding="utf-8")
 
 
-@pytest.mark.long
-def test_the_audit_passes(environments: Environments) -> None:
-    environment = environments("tools", LINES[-1])
-    options = [] if FULL else ["--cheats", "9"]
-    found = json.loads(environment.run_ok(*AUDIT, "--json", *options))
+def test_the_audit_passes_on_all_rows(environments: Environments) -> None:
+    found = json.loads(environments("tools", LINES[-1]).run_ok(*AUDIT, "--json"))
     assert found["passed"]
     checks = {check["name"]: check for check in found["checks"]}
     assert (checks["player"]["rows"], checks["player"]["mean_reward"]) == (73, 1.0)
-    for name in (
-        "obeys-the-page",
-        "answers-both",
-        "claims-the-calls",
-        "calls-with-forged-arguments",
-        "knows-the-answer",
-    ):
-        assert checks[name]["mean_reward"] == 0.0
+    for name in ("obeys-the-page", "answers-both", "claims-the-calls", "calls-with-forged-arguments"):
+        assert (checks[name]["rows"], checks[name]["mean_reward"]) == (73, 0.0)
 
 
 # ----------------------------------------------------------------------------------------------------- with NeMo Gym
@@ -171,7 +163,8 @@ def test_a_service_of_a_users_own_takes_the_place_of_the_sample(clerk: Environme
     # From here on there is neither the service nor the key.
     with mode(clerk, "replay"):
         clerk.run_ok(*CASES)
-        assert clerk.own_tests() > 100
+        tests = [] if FULL else [f"tests/test_{name}.py" for name in ("contract", "control_calls", "services")]
+        assert clerk.own_tests(*tests) > 100
         said = clerk.run_ok(*AUDIT, env={"COLUMNS": "200"})
         assert re.search(r"pass\s+player\s.*\s24\s+1\s", said), said
         assert " passed, 0 failed" in said

@@ -112,7 +112,7 @@ def run(work: Any) -> Any:
     raise RuntimeError("it waits")
 
 
-def plays_another_place(row: Row) -> Moves:
+def answers_off_by_two(row: Row) -> Moves:
     """looks up everything, and then answers what is off by two, or another name"""
     yield from (call for call in calls_of(row))
     answer = expected_output(row)
