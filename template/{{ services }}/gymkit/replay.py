@@ -106,12 +106,12 @@ class Recording:
             return (self._cache[key],)
         return None
 
-    def keep(self, request: Mapping[str, Any], answer: Any) -> None:
-        """Keep an answer; where it is recorded, in the file too."""
+    def keep(self, request: Mapping[str, Any], answer: Any, in_memory: bool = True) -> None:
+        """Keep an answer: where it is recorded, in the file; else in memory, if it may be."""
         key = key_of(request)
         if self.mode == "record":
             self._write(key, {"request": request, "answer": answer})
-        elif self._most:
+        elif in_memory and self._most:
             self._cache[key] = answer
             if len(self._cache) > self._most:
                 self._cache.popitem(last=False)
@@ -127,7 +127,8 @@ class Recording:
         line = redacted(json.dumps(entry, ensure_ascii=False))
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
+            # (Half a character is written as JSON's escape of it.)
+            with self._path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(line + "\n")
         except OSError as error:
             log.error("%s cannot be written: %s", self._path.name, error.strerror)

@@ -92,6 +92,10 @@ class _Temporary(_Failure):
     """It may work when it is made again."""
 
 
+class _Unsent(_Temporary):
+    """It may work when it is made again, and it has not reached the service."""
+
+
 class _Busy(_Temporary):
     """The service takes no more requests for a while, whoever makes them."""
 
@@ -153,6 +157,7 @@ class Service:
         in_path: Mapping[str, Any] | None = None,
         shape: Mapping[str, type] | None = None,
         probe: Probe | None = None,
+        repeatable: bool | None = None,
     ) -> Any:
         """What the service answers, as JSON.
 
@@ -163,6 +168,8 @@ class Service:
             in_path: Values for the names in braces. They are quoted: none leads to another path.
             shape: Names that an answer has to have, and the types of their values. `{}`: any object will do.
             probe: In place of the service's own, where one of its paths may fail alone.
+            repeatable: Whether asking changes nothing: then it is asked again where it may have been done, and its
+                answer is kept in memory. As a GET is, if nothing else is said.
 
         Raises:
             ToolFailed: the service does not answer this request. (`Unrecorded`: replay does not.)
@@ -177,8 +184,9 @@ class Service:
         if found is not None:
             return found[0]
         probe = probe or self.probe
+        repeatable = method == "GET" if repeatable is None else repeatable
         try:
-            answer = await self._persistent(request, shape)
+            answer = await self._persistent(request, shape, repeatable)
         except _NotTheRequest as failure:
             raise EnvironmentFailed(f"{self.name} {failure}.") from None
         except _Failure as failure:
@@ -189,7 +197,7 @@ class Service:
             self.recording.keep_refusal(request, text)
             raise ToolFailed(text) from None
         self._probed[key_of(_request_of(probe))] = (monotonic(), True)
-        self.recording.keep(request, answer)
+        self.recording.keep(request, answer, in_memory=repeatable)
         return answer
 
     async def close(self) -> None:
@@ -198,7 +206,7 @@ class Service:
 
     # --------------------------------------------------------------------------------------------------- requests
 
-    async def _persistent(self, request: Mapping[str, Any], shape: Mapping[str, type] | None) -> Any:
+    async def _persistent(self, request: Mapping[str, Any], shape: Mapping[str, type] | None, repeatable: bool) -> Any:
         """The answer to a request, which is made again where that may help."""
         deadline = monotonic() + self.settings.service_patience
         backoff = wait_random_exponential(multiplier=0.25, max=8)
@@ -211,7 +219,8 @@ class Service:
             failure = state.outcome and state.outcome.exception()
             if isinstance(failure, _Busy):  # As often as there is time: it will be answered.
                 return monotonic() + (failure.after or 0) >= deadline
-            return state.attempt_number >= self.settings.service_attempts
+            done = not repeatable and not isinstance(failure, _Unsent)  # Maybe: its answer is lost.
+            return done or state.attempt_number >= self.settings.service_attempts
 
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(_Temporary), wait=wait, stop=stop, reraise=True, sleep=asyncio.sleep
@@ -226,7 +235,7 @@ class Service:
                 raise
 
         try:
-            async with asyncio.timeout_at(asyncio.get_running_loop().time() + self.settings.service_patience):
+            async with asyncio.timeout(self.settings.service_patience):
                 return await retrying(attempt)
         except _Busy as failure:
             raise _NotTheRequest(str(failure)) from None
@@ -271,8 +280,9 @@ class Service:
             raise _Temporary(f"has not answered within {self.settings.service_seconds:g} seconds") from None
         except TooLarge:
             raise _Failure(f"answers with more than {self.settings.service_bytes:,} bytes") from None
-        except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:  # Their texts hold addresses.
-            raise _Temporary(f"cannot be reached ({type(error).__name__})") from None
+        except (httpx.HTTPError, OSError) as error:  # Their texts hold addresses.
+            failure = _Unsent if isinstance(error, httpx.ConnectError) else _Temporary
+            raise failure(f"cannot be reached ({type(error).__name__})") from None
         for secret in self._secrets:  # It may repeat what it was sent.
             body = body.replace(secret, b"*" * 8)
         try:

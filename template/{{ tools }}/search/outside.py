@@ -38,12 +38,15 @@ class Tavily:
         self._probe_of_pages = Probe("POST", "/extract", {"urls": [NEUTRAL_PAGE], "format": "text"})
 
     async def search(self, query: str, most: int) -> list[Result]:
-        answer = await self._service.post("/search", {"query": query, "max_results": most}, shape={"results": list})
+        asked = {"query": query, "max_results": most}
+        answer = await self._service.post("/search", asked, shape={"results": list}, repeatable=True)
         return [result(each, "content") for each in answer["results"][:most] if isinstance(each, dict)]
 
     async def read(self, url: str) -> str:
         asked = {"urls": [url], "format": "text"}
-        answer = await self._service.post("/extract", asked, shape={"results": list}, probe=self._probe_of_pages)
+        answer = await self._service.post(
+            "/extract", asked, shape={"results": list}, probe=self._probe_of_pages, repeatable=True
+        )
         pages = [each for each in answer["results"] if isinstance(each, dict)]
         if not pages:
             raise ValueError("that page cannot be read. Read another one.")
