@@ -210,7 +210,7 @@ def test_a_hand_made_environment_keeps_its_tool_bodies(template: Template, attac
     (folder / "number_game.py").write_text(DOMAIN)
     (folder / "tasks.py").write_text(TASKS)
     (folder / "policy.py").write_text(PLAYER)
-    for sample in ("wordle.py", "tests/test_wordle.py", "tests/cheats.py"):
+    for sample in ("wordle.py", "task_data.py", "tests/test_wordle.py", "tests/cheats.py"):
         (folder / sample).unlink()
 
     # Step 5.

@@ -30,7 +30,7 @@ LAYERS = [
     # Answers, verdicts, names and paths.
     {"answers", "symbolic", "symbolic_worker", "forms", "responses", "replies", "grading", "rows", "row_keys", "items"}
     | {"bodies", "large_bodies", "access", "shares", "rate_limit", "waiting", "pictures", "redaction"}
-    | {"project", "logs", "terminal", "proxies", "errors"},
+    | {"project", "logs", "metrics", "terminal", "proxies", "errors"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""
 

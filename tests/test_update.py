@@ -31,7 +31,8 @@ def users_own(domain: str) -> list[str]:
             *("tests/test_search.py", "tests/standin_search.py", "tests/cheats.py"),
         ],
     }.get(domain, [])
-    return [f"{domain}.py", "tasks.py", "policy.py", f"tests/test_{domain}.py", "tests/verifier_cases.jsonl", *more]
+    written = [f"{domain}.py", "tasks.py", "task_data.py", "policy.py", f"tests/test_{domain}.py"]
+    return [*written, "tests/verifier_cases.jsonl", *more]
 
 
 MIDDLEWARE = "gymkit/middleware.py"

@@ -25,7 +25,7 @@ from gym_servers import head_server, policy_overrides, servers
 from processes import answers, started
 
 FOLDERS = Path(__file__).with_name("user_environments")
-USERS_FILES = ("wordle.py", "tests/test_wordle.py", "tests/cheats.py")
+USERS_FILES = ("wordle.py", "task_data.py", "tests/test_wordle.py", "tests/cheats.py")
 REWARDS = {"quiz": "1", "bank": "7", "vault": "1"}
 
 UserEnvironments = Callable[[str, str], Environment]

@@ -2,7 +2,7 @@
 """What every environment of this template shares, in layers: a module imports only from its own layer and those below.
 
 The commands
-- `cli`         the program `gymkit`; it alone loads server.py, tasks.py and policy.py
+- `cli`         the program `gymkit`; it alone loads server.py, tasks.py, task_data.py and policy.py
 
 Programs, which are handed what they need of the environment
 - `serve`       `python server.py`: the server alone, without Ray or a head server
@@ -59,7 +59,9 @@ What all of them use
 - `redaction`   keys, kept out of what is shown, logged, recorded or answered
 - `responses`   a model's response, read from a request for a verdict
 - `replies`     what a model has answered, read whatever form it comes in
-- `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `logs`, `terminal`, `proxies`,
+- `logs`        the log: a line per event
+- `metrics`     what `/metrics` shows
+- `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `terminal`, `proxies`,
   `errors`
 
 Nothing is imported here: NeMo Gym takes seconds to import, and rollout.py does not need it.

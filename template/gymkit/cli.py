@@ -1,8 +1,8 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """The program `gymkit`: the commands of an environment besides `server.py` and `rollout.py`.
 
-Above all other modules of gymkit: it alone loads the environment's server.py, tasks.py and policy.py, and hands what
-they define to the commands.
+Above all other modules of gymkit: it alone loads the environment's server.py, tasks.py, task_data.py and policy.py, and
+hands what they define to the commands.
 """
 
 import argparse
@@ -95,6 +95,22 @@ def load_importer() -> Callable[[dict[str, Any]], dict[str, Any]] | None:
     return getattr(_load("tasks.py"), "imported", None)
 
 
+def load_row_schema() -> Any:
+    """What checks a row, but for its prompt: pydantic's adapter of `TaskData` in task_data.py; None without that file.
+
+    Raises:
+        ProjectError: it defines none.
+    """
+    if not (ROOT / "task_data.py").is_file():
+        return None
+    from pydantic import PydanticUserError, TypeAdapter
+
+    try:
+        return TypeAdapter(_load("task_data.py").TaskData)
+    except (AttributeError, PydanticUserError):
+        raise ProjectError("task_data.py defines no model of a row: write `class TaskData(BaseModel)`.") from None
+
+
 def load_player() -> Player:
     """The player that policy.py defines.
 
@@ -165,7 +181,7 @@ def run(command: str, options: argparse.Namespace) -> int:
     """Run a command with what it needs of the environment; its exit status."""
     module: Any = importlib.import_module(f"gymkit.{command}")
     if command == "data":
-        return module.run(options, load_server_class(), load_tasks(), load_importer())
+        return module.run(options, load_server_class(), load_tasks(), load_importer(), load_row_schema())
     if command == "cases":
         return module.run(options, load_server_class(), load_player())
     if command == "check":

@@ -8,7 +8,7 @@
 
 A record makes the task that `imported(fields)` in tasks.py returns; where there is no such function, a task with the
 question as prompt, the answer as expected output, and the other fields as they are. What makes no row is refused, and
-said why.
+said why; so is a row that is not as task_data.py says, or of which new_episode() reads more than that declares.
 """
 
 import argparse
@@ -21,6 +21,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from gymkit.fixture import make_server
 from gymkit.project import ROOT, ProjectError
 from gymkit.records import BadRecord, Record, fields_of, mapping, read_records
@@ -32,6 +34,8 @@ Task = Mapping[str, Any]
 Splits = Mapping[str, list[Task]]
 Importer = Callable[[Record], Task]
 
+PROMPT = "responses_create_params"
+"""The part of a row that is the model's, and that NeMo Gym's own schema covers."""
 SHOWN = 20
 """So many refused records are named one by one."""
 
@@ -43,12 +47,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", help="with --from: the rows go into data/SPLIT.jsonl (default: the file's name)")
 
 
-def run(options: argparse.Namespace, server_class: type, splits: Splits, imported: Importer | None) -> int:
+def run(
+    options: argparse.Namespace,
+    server_class: type,
+    splits: Splits,
+    imported: Importer | None,
+    schema: TypeAdapter[Any] | None,
+) -> int:
     """Write `data/<split>.jsonl` for every split, or say which are out of date; the exit status."""
     server = make_server(server_class)
     tools = tool_schemas(server.setup_webserver())
+    checks = RowChecks(server, schema)
     if options.source:
-        return from_data_set(options, server, tools, splits, imported or as_it_is)
+        return from_data_set(options, checks, tools, splits, imported or as_it_is)
     made = {
         split: [row(task, tools, split, number) for number, task in enumerate(tasks)] for split, tasks in splits.items()
     }
@@ -56,7 +67,7 @@ def run(options: argparse.Namespace, server_class: type, splits: Splits, importe
         f"data/{split}.jsonl, {item['task_id']}: {problem}"
         for split, rows in made.items()
         for item in rows
-        if (problem := problem_of(server, item))
+        if (problem := checks.problem_of(item))
     ]
     if problems:
         print("\n".join([*problems, "Nothing was written: mend these tasks in tasks.py."]), file=sys.stderr)
@@ -86,17 +97,65 @@ def write(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def problem_of(server: Any, made: Row) -> str | None:
-    """Why the server would refuse to begin an episode on a row; None where it would not."""
-    try:
-        server.check_row(made)
-    except InvalidRow as error:
-        return str(error)
-    return None
+class RowChecks:
+    """What is checked of a row before it is written.
+
+    Args:
+        server: Begins an episode on it, where that costs nothing (`check_row`).
+        schema: What a row holds, from task_data.py; None where there is no such file.
+    """
+
+    def __init__(self, server: Any, schema: TypeAdapter[Any] | None) -> None:
+        self._server = server
+        self._schema = schema
+        self._declared = None if schema is None else _properties(schema.json_schema())
+
+    def problem_of(self, made: Row) -> str | None:
+        """Why a row is not to be written; None where all is well."""
+        seen = _SeenRow(made)
+        try:
+            self._server.check_row(seen)
+            if self._schema is not None:
+                self._schema.validate_python({key: value for key, value in made.items() if key != PROMPT})
+        except InvalidRow as error:
+            return str(error)
+        except ValidationError as error:
+            issue = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            return f"{'.'.join(map(str, issue['loc']))}: {issue['msg']} (task_data.py)"
+        missing = seen.read - self._declared - {PROMPT} if self._declared is not None else set()
+        if missing:
+            return f"new_episode() reads what task_data.py does not declare: {', '.join(sorted(missing))}"
+        return None
+
+
+class _SeenRow(Row):
+    """A row that notes which of its keys are read."""
+
+    def __init__(self, row: Row) -> None:
+        super().__init__(row)
+        self.read: set[str] = set()
+
+    def __getitem__(self, key: str) -> Any:
+        self.read.add(key)
+        return super().__getitem__(key)
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().get(key, default)
+
+
+def _properties(schema: dict[str, Any]) -> set[str]:
+    """The keys of a row that a schema declares: of all its kinds, where it is a union."""
+    models = [schema, *(schema["$defs"][part["$ref"].rpartition("/")[2]] for part in schema.get("oneOf", []))]
+    return {name for model in models for name in model.get("properties", {})}
 
 
 def from_data_set(
-    options: argparse.Namespace, server: Any, tools: list[dict[str, Any]], splits: Splits, imported: Importer
+    options: argparse.Namespace,
+    checks: RowChecks,
+    tools: list[dict[str, Any]],
+    splits: Splits,
+    imported: Importer,
 ) -> int:
     """Write the rows that the records of a file make, and say which make none; the exit status."""
     split = options.split or options.source.stem
@@ -111,7 +170,7 @@ def from_data_set(
             if isinstance(record, BadRecord):
                 raise record
             made = row(imported(fields_of(record, columns)), tools, split, len(rows))
-            problem = problem_of(server, made)
+            problem = checks.problem_of(made)
             if problem:
                 raise BadRecord(problem)
             json.dumps(made, allow_nan=False).encode()

@@ -24,6 +24,7 @@ from gymkit.access import caller_at, is_loopback
 from gymkit.bodies import BadBody, error_body
 from gymkit.intake import BodyTooLarge, Intake, NoMemory
 from gymkit.large_bodies import SMALL_BODY, TooLarge
+from gymkit.logs import log_as
 from gymkit.places import NoPlace
 from gymkit.rate_limit import RateLimit
 from gymkit.redaction import redacted_bytes, secrets_of_environ
@@ -230,9 +231,9 @@ class GymMiddleware:
                 await send_error(send_with_cookie, 503, "the environment is stopping.")
             raise
         except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"])
             if started:
-                raise
+                raise  # uvicorn logs it.
+            log.exception("%s %s failed", scope["method"], scope["path"])
             await send_error(send_with_cookie, 500, "the environment failed; its log has the reason.")
         finally:
             if intake is not None:
@@ -331,4 +332,5 @@ async def _send_too_many(send: Send, seconds: float, headers: Iterable[tuple[byt
 def use_session(scope: Scope, session: Session | None) -> None:
     """Make `session` the request's own. `request.session` reads as it does under NeMo Gym's middleware."""
     scope[SESSION] = session
+    log_as(session.id if session is not None else None)
     scope["session"] = {SESSION_ID_KEY: session.id} if session is not None else {}

@@ -96,6 +96,13 @@ CONTROL: dict[str, Schema] = {
         "answer": {"type": "array", "items": {"$ref": "#/components/schemas/Tool"}},
         "statuses": {},
     },
+    "/metrics": {
+        "summary": "Metrics",
+        "description": "Of sessions, tools, verdicts and the process, in the form of Prometheus.",
+        "answer": {"type": "string"},
+        "content_type": "text/plain",
+        "statuses": {},
+    },
 }
 
 
@@ -156,7 +163,10 @@ def _describe(path: str, operation: Schema) -> None:
             "required": "required" in known["body"],
             "content": {"application/json": {"schema": known["body"]}},
         }
-    answer = {"description": "Done.", "content": {"application/json": {"schema": known["answer"]}}}
+    answer = {
+        "description": "Done.",
+        "content": {known.get("content_type", "application/json"): {"schema": known["answer"]}},
+    }
     operation["responses"] = {"200": answer}
     _answer(operation, known["statuses"])
 

@@ -72,6 +72,11 @@ class Places:
         """Those who wait, the first in line first."""
         return (each.caller for each in self._line)
 
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return len(self._line)
+
     async def take(self, caller: str | None, weight: int, waiting_weight: int) -> bool:
         """Take a place, and memory for a row; whether it had to wait for them.
 

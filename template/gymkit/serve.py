@@ -16,7 +16,7 @@ from gymkit import project
 from gymkit.access import is_loopback
 from gymkit.connections import limit_uvicorn
 from gymkit.errors import CommandError
-from gymkit.logs import drop_what_cannot_be_written
+from gymkit.logs import drop_what_cannot_be_written, set_up_logging
 from gymkit.proxies import never_for_loopback
 
 DEFAULT_PORT = 11000
@@ -26,6 +26,7 @@ def run(server_class: Any) -> None:
     """Serve until stopped. Where the port cannot be had or the server may not start: one clear line, exit status 1."""
     drop_what_cannot_be_written()
     try:
+        set_up_logging()
         if "NEMO_GYM_CONFIG_DICT" not in os.environ:
             _stand_alone()
         # uvicorn of itself, on NeMo Gym 0.4, takes the word of any proxy on this machine; ours is ENV_TRUSTED_PROXIES.

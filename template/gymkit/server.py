@@ -7,6 +7,7 @@ A row's way: `/seed_session` makes the session's domain object from the row, eac
 """
 
 import asyncio
+import functools
 import gc
 import inspect
 import logging
@@ -16,10 +17,14 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import copy_context
+from dataclasses import replace
+from time import perf_counter
 from typing import Any, ClassVar
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from nemo_gym import base_resources_server as nemo
 from nemo_gym.server_utils import SESSION_ID_KEY
 from pydantic import BaseModel, PrivateAttr, ValidationError
@@ -35,14 +40,16 @@ from gymkit.config import EnvironmentConfig
 from gymkit.connections import Connections
 from gymkit.grading import EnvironmentFailed, Verdict
 from gymkit.large_bodies import SMALL_BODY, LargeAnswer, TooLarge, large_body_with, read_large
+from gymkit.logs import log_as, logged_as
+from gymkit.metrics import Metrics
 from gymkit.middleware import CALLER, COOKIE, RETRY_AFTER_SECONDS, SESSION, GymMiddleware, use_session
 from gymkit.redaction import redacted
 from gymkit.responses import NO_RESPONSE, Response, read_response
 from gymkit.row_keys import Digests, row_digests
 from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_routes, tool_schemas
-from gymkit.sessions import Beginning, RowTooLarge, Session, SessionClosed, SessionStore
-from gymkit.tools import COOKIE_MISSING, ToolFailed, ToolRoute, tools_of_routers
+from gymkit.sessions import Beginning, Ending, RowTooLarge, Session, SessionClosed, SessionStore
+from gymkit.tools import COOKIE_MISSING, Outcome, ToolFailed, ToolRoute, tools_of_routers
 
 __all__ = ["CannotServe", "EnvironmentConfig", "EnvironmentFailed", "EnvironmentServer", "InvalidRow"]
 
@@ -88,6 +95,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     # And apart from both: large bodies are read there.
     _body_threads: ThreadPoolExecutor = PrivateAttr()
     _connections: Connections = PrivateAttr()
+    _metrics: Metrics = PrivateAttr()
 
     # --------------------------------------------------------------------- what an environment defines or overrides
 
@@ -192,13 +200,15 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             session = self._sessions.get(session_id)
             if session is None:
                 raise ToolFailed("this session has ended or was never seeded.", 410)
+            self._sessions.find(session.cookie_value)  # It is in use.
         elif cookie is not None:
             raise ToolFailed(self._whereabouts(cookie), 410)
         else:
             try:
                 session = await self._begin_brief(request)
             except HTTPException as error:
-                raise ToolFailed(str(error.detail), error.status_code) from None
+                outcome = Outcome.TIMEOUT if error.status_code == 503 else Outcome.MISTAKE
+                raise ToolFailed(str(error.detail), error.status_code, outcome) from None
         use_session(request.scope, session)
         return session
 
@@ -206,6 +216,11 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
     def threads(self) -> ThreadPoolExecutor:
         """Where tools run that are plain functions."""
         return self._tool_threads
+
+    @property
+    def metrics(self) -> Metrics:
+        """What `/metrics` shows of the server."""
+        return self._metrics
 
     @property
     def connections(self) -> Connections:
@@ -221,6 +236,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         self._episode_threads = ThreadPoolExecutor(self.config.threads, thread_name_prefix="episode")
         self._body_threads = ThreadPoolExecutor(2, thread_name_prefix="body")
         self._connections = Connections(self.config.host)
+        self._metrics = Metrics()
         self._sessions = SessionStore(
             cookie_name=self.get_session_middleware_key(),
             secret=os.environ.get("ENV_SESSION_SECRET", "").encode() or secrets.token_bytes(32),
@@ -228,7 +244,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             end=self._end_episode,
             settle=self._settle,
             settings=self.config,
+            metrics=self._metrics,
         )
+        self._metrics.watch_sessions(self._sessions, lambda: self._sessions.places.waiting)
         app = super().setup_webserver()
         self._app = app
         app.state.gymkit = self
@@ -237,6 +255,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         if not any(getattr(route, "path", "") == "/close_session" for route in app.routes):
             app.post("/close_session")(self.close_resources_session)  # 0.4 has none
         app.get("/tools")(self.list_tools)
+        app.get("/metrics")(self.show_metrics)
         app.add_exception_handler(StarletteHTTPException, self._http_error)
         inner_lifespan = app.router.lifespan_context
 
@@ -251,7 +270,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             async with inner_lifespan(app) as state:
                 yield state
             reaper.cancel()
-            await self._sessions.close_all("The server stopped.")
+            await self._sessions.close_all()
             await self.on_stop()
             for threads in (self._tool_threads, self._episode_threads, self._body_threads):
                 threads.shutdown(wait=False, cancel_futures=True)
@@ -287,7 +306,11 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         if session is None:
             session = await self._open(beginning, session_id, request)
         use_session(request.scope, session)
-        return {"resources_session_id": session_id} if session_id else {}
+        if session_id is None:
+            return {}
+        if self._over_mcp:  # NeMo Gym adds to it how the tools are called so.
+            return getattr(nemo, "ResourcesSeedSessionResponse", dict)(resources_session_id=session_id)
+        return {"resources_session_id": session_id}
 
     def _refuse_second_seed(self, request: Request, digests: Digests, session_id: str | None) -> None:
         """Refuse a seed that brings the cookie of an episode without a verdict, unless it names that very session."""
@@ -319,7 +342,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             raise HTTPException(422, "This closes no session. resources_session_id: a text is wanted")
         known = session_id if session_id is not None and _TOKEN.fullmatch(session_id) else None
         if known is not None and (session is None or session.id == known):
-            await self._sessions.close(known, "It was closed.")
+            await self._sessions.close(known, Ending.CLOSED)
         elif session is not None:
             await self._settle_and_close(session)
         return {"resources_session_id": session_id} if "resources_session_id" in body else {}
@@ -329,7 +352,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             session.frozen = True  # Its grade needs the response, which only the request for the verdict brings.
             return
         verdict = await self._settle(session)
-        await self._sessions.close(session.id, "It was closed.", verdict)
+        await self._sessions.close(session.id, Ending.CLOSED, verdict)
 
     async def verify(self, request: Request) -> Any:
         """Grade the episode and end its session. The answer is the request's body with the verdict's fields.
@@ -340,6 +363,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         raw, body = await self._json_object(request)
         digests = await self._with_body(raw, row_digests, body, self.config.max_row_bytes)
         verdict = await self._verdict(request, raw, body, digests)
+        self._metrics.count_verdict(verdict)
         instance_config = body.get("instance_config")
         fields = verdict.as_fields()
         if "instance_config" in fields and isinstance(instance_config, dict):
@@ -365,6 +389,11 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         """The tools, as Responses API function tools."""
         return tool_schemas(request.app)
 
+    async def show_metrics(self, request: Request) -> Any:
+        """The metrics, in the form of Prometheus."""
+        body, content_type = self._metrics.page(request.headers.get("accept", ""))
+        return HTTPResponse(body, headers={"Content-Type": content_type})
+
     # --------------------------------------------------------------------------------------------------- the verdict
 
     async def _verdict(self, request: Request, raw: bytes, body: Row, digests: Digests) -> Verdict:
@@ -385,7 +414,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             return self._lowest("session_lost", f"{len(found)} sessions of this row wait for their verdict.")
         if cookie is None and self.config.grade_transcripts:
             row = {key: value for key, value in body.items() if key != "response"}
-            response = await self._with_body(raw, _response, body)
+            response = await self._with_body(raw, self._response_of, body)
             return (await self._graded(self.grade_transcript, row, response))[0]
         if cookie is None:
             text = "the request has no session cookie, and a stored transcript is not graded (grade_transcripts)."
@@ -404,15 +433,15 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             return await self._final_verdict(session, raw, body)
         # Either the client keeps no cookies, or its model has lost the cookie before the first call.
         verdict = self._lowest("session_lost", "The cookie was lost before any tool was called in this row's session.")
-        await self._sessions.close(session_id, "It was verified.", verdict, verified=True)
+        await self._sessions.close(session_id, Ending.VERIFIED, verdict, verified=True)
         return verdict
 
     async def _final_verdict(self, session: Session, raw: bytes, body: Row) -> Verdict:
         """Grade an open or frozen session for a request that carries its whole row, and end it."""
-        response = await self._with_body(raw, _response, body)
+        response = await self._with_body(raw, self._response_of, body)
         if not await self._locked(session):
             verdict = self._lowest("verifier_error", STILL_RUNNING)
-            await self._sessions.close(session.id, "It was verified.", verdict, verified=True)
+            await self._sessions.close(session.id, Ending.VERIFIED, verdict, verified=True)
             return verdict
         if session.ended:  # while this request waited
             session.lock.release()
@@ -420,8 +449,18 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         # The session keeps no prompt: it is the same in the request.
         row = session.row | {"responses_create_params": body["responses_create_params"]}
         verdict = await self._graded_session(session, row, response)
-        await self._sessions.close(session.id, "It was verified.", verdict, verified=True)
+        await self._sessions.close(session.id, Ending.VERIFIED, verdict, verified=True)
         return verdict
+
+    def _response_of(self, body: Row) -> Response:
+        """The response in a request for a verdict. Calls over MCP have the tools' own names."""
+        response = _response(body)
+        normalize_tool_name: Any = getattr(self, "normalize_tool_name", None)
+        if self._over_mcp and normalize_tool_name is not None:
+            for item in response.output:
+                if item.type == "function_call":
+                    item.name = normalize_tool_name(item.name)
+        return response
 
     def _last_verdict(self, session_id: str) -> Verdict:
         """The verdict on a session that has ended, for a request that carries its whole row."""
@@ -460,7 +499,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         try:
             if session.failure is not None:
                 return Verdict.mask("provider_unavailable", session.failure)
-            verdict, work = await self._graded(self.grade, session.state, row, response)
+            with logged_as(session.id):
+                verdict, work = await self._graded(self.grade, session.state, row, response)
+                log.debug("%s: the reward is %g", row.get("task_id"), verdict.reward)
             return verdict
         finally:
             if work is None:
@@ -478,10 +519,10 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             result = await self._call(grade, *arguments)
             return (result if isinstance(result, Verdict) else Verdict(reward=float(result))), None
         except EnvironmentFailed as error:
-            log.error("The episode cannot be graded: %s", error)
+            log.exception("The episode cannot be graded: %s", error)
             return Verdict.mask("provider_unavailable", str(error)), None
         except TookTooLong as error:
-            log.error("%s", error)
+            log.warning("%s", error)
             return self._lowest("verifier_error", str(error)), error.work
         except Exception as error:
             log.exception("The grader failed")
@@ -500,6 +541,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
             TookTooLong: it has had the time of a tool call, and is not done.
         """
         is_async = inspect.iscoroutinefunction(function)
+        began = perf_counter()
         work = asyncio.ensure_future(function(*arguments) if is_async else self._in_thread(function, *arguments))
         try:
             done, _ = await asyncio.wait({work}, timeout=self.config.tool_seconds)
@@ -507,11 +549,14 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
                 raise TookTooLong(function.__name__, self.config.tool_seconds, work)
             return work.result()
         finally:
+            self._metrics.function_seconds.labels(function.__name__).observe(perf_counter() - began)
             if is_async:
                 work.cancel()
 
     async def _in_thread(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        result = await asyncio.get_running_loop().run_in_executor(self._episode_threads, function, *arguments)
+        # With the context: it says of which session its log lines are.
+        work = functools.partial(copy_context().run, function, *arguments)
+        result = await asyncio.get_running_loop().run_in_executor(self._episode_threads, work)
         return await result if inspect.isawaitable(result) else result
 
     async def _begin_episode(self, row: Row) -> Any:
@@ -520,11 +565,11 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         try:
             return await self._call(self.new_episode, row)
         except EnvironmentFailed as error:
-            log.error("An episode could not begin: %s", error)
+            log.exception("An episode could not begin: %s", error)
             return error  # The session then has no state, and its sample is masked.
         except TookTooLong as error:
             error.work.add_done_callback(self._end_late_episode)
-            log.error("%s", error)
+            log.warning("%s", error)
             retry = {"Retry-After": str(RETRY_AFTER_SECONDS)}
             raise HTTPException(503, f"the environment could not begin an episode: {error}", retry) from None
 
@@ -580,9 +625,41 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         except BadBody as error:
             raise HTTPException(413 if isinstance(error, TooLarge) else 422, str(error)) from None
 
+    # ----------------------------------------------------------------------------------------- tools over MCP (0.7)
+
+    @property
+    def _over_mcp(self) -> bool:
+        """Whether NeMo Gym makes the tools callable at `/mcp` too. (0.4 does not know the setting.)"""
+        return bool(getattr(self.config, "expose_tools_over_mcp", False))
+
+    def mcp_tools(self, harvested: Any, catchall: Any) -> Any:
+        """The tools that NeMo Gym makes callable over MCP: those that agents see. A call goes the way of one over HTTP.
+
+        It asks before it replaces `/seed_session` and `/verify` by endpoints of its own, which are no tools.
+        """
+        assert self._app is not None
+        self._app.router.route_class = APIRoute
+        handlers = {route.path: _over_mcp(route.get_route_handler()) for route in tool_routes(self._app)}
+        tools = [tool for tool in harvested if tool.path in handlers]
+        for tool in tools:
+            # The handler takes the request, and reads the arguments itself.
+            way = {"body_param": None, "body_model": None, "body_is_dict": False, "request_params": ("request",)}
+            tool.binding = replace(tool.binding, endpoint=handlers[tool.path], is_coroutine=True, **way)
+        return tools
+
     # -------------------------------------------------------------------------------- NeMo Gym's middleware, replaced
 
     def setup_session_middleware(self, app: FastAPI) -> None:
+        if not self._over_mcp:
+            self._add_middleware(app)
+
+    def setup_exception_middleware(self, app: FastAPI) -> None:
+        """`GymMiddleware` does it. NeMo Gym makes no tools callable over MCP where there is middleware that is not its
+        own, since their calls go round it; ours needs to see the requests to `/mcp` alone. So it comes after that."""
+        if self._over_mcp:
+            self._add_middleware(app)
+
+    def _add_middleware(self, app: FastAPI) -> None:
         origins = os.environ.get("ENV_CORS_ORIGINS", "").split()
         app.add_middleware(
             GymMiddleware,
@@ -605,9 +682,6 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
         proxies = trusted_proxies()
         if proxies:  # Then a request's client is whoever is behind them.
             app.add_middleware(ProxyHeadersMiddleware, trusted_hosts=proxies)
-
-    def setup_exception_middleware(self, app: FastAPI) -> None:
-        """`GymMiddleware` does it."""
 
     def setup_cancellation_middleware(self, app: FastAPI) -> None:
         """`ToolRoute` cancels a tool whose client has gone."""
@@ -664,6 +738,16 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~:-]{1,256}")
 """What an identity of a session may be."""
+
+
+def _over_mcp(handler: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """A tool's handler for the requests that NeMo Gym makes of calls over MCP: `GymMiddleware` does not see them."""
+
+    async def handle(request: Request) -> Any:
+        log_as(request.session[SESSION_ID_KEY])
+        return await handler(request)
+
+    return handle
 
 
 def _quieten_access_log() -> None:

@@ -9,6 +9,7 @@ import asyncio
 import secrets
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Coroutine
+from enum import Enum
 from http.cookies import SimpleCookie
 from itertools import takewhile
 from sys import getsizeof
@@ -19,6 +20,8 @@ from itsdangerous import BadSignature, Signer
 from pydantic import BaseModel, Field
 
 from gymkit.grading import EnvironmentFailed, Verdict
+from gymkit.logs import logged_as
+from gymkit.metrics import Metrics
 from gymkit.places import NoPlace, Places
 from gymkit.row_keys import Digests, RowKey, digests_of, keys_matched, own_part, row_key, weight
 from gymkit.rows import Row
@@ -45,6 +48,21 @@ class SessionSettings(BaseModel):
         default=8_000_000, gt=0, description="Memory that a row may take, but for its prompt; a larger one gets 413."
     )
     max_rows_bytes: int = Field(default=256_000_000, gt=0, description="Memory that the rows of all sessions may take.")
+
+
+class Ending(Enum):
+    """By what a session has ended: a word for metrics, and a sentence for who asks."""
+
+    VERIFIED = ("verified", "It was verified.")
+    CLOSED = ("closed", "It was closed.")
+    IDLE = ("idle", "Nobody had used it for long enough.")
+    GAVE_WAY = ("gave_way", "Nobody was using it, and somebody waited for its place.")
+    NO_COOKIE = ("no_cookie", "It was begun by a call without a cookie, and gave way to a later one.")
+    STOPPED = ("stopped", "The server stopped.")
+
+    def __init__(self, word: str, sentence: str) -> None:
+        self.word = word
+        self.sentence = sentence
 
 
 class RowTooLarge(Exception):
@@ -140,8 +158,8 @@ class Ended:
 
     __slots__ = ("demo", "key", "reason", "verdict", "verified", "weight")
 
-    def __init__(self, reason: str, verdict: Verdict | None, session: Session, verified: bool) -> None:
-        self.reason = reason
+    def __init__(self, ending: Ending, verdict: Verdict | None, session: Session, verified: bool) -> None:
+        self.reason = ending.sentence
         self.verdict = verdict
         self.key = session.key
         self.demo = session.demo
@@ -167,6 +185,7 @@ class SessionStore:
         end: Releases what the domain's object holds. It must not raise.
         settle: The verdict on a session that nobody has asked for, where one can be had; called before it is ended.
         settings: The limits.
+        metrics: Where sessions are counted.
     """
 
     REMEMBER = 4096
@@ -181,8 +200,10 @@ class SessionStore:
         end: Callable[[Any], Awaitable[None]],
         settle: Callable[[Session], Awaitable[Verdict | None]],
         settings: SessionSettings,
+        metrics: Metrics,
     ) -> None:
         self.cookie_name = cookie_name
+        self._metrics = metrics
         self.idle_seconds = settings.idle_seconds
         self.places = Places(
             settings.max_sessions, settings.max_rows_bytes, settings.wait_seconds, self._forget_ended, self._make_room
@@ -331,7 +352,8 @@ class SessionStore:
         return session
 
     async def _started(self, beginning: Beginning, session_id: str) -> Session:
-        state = await self._start(beginning.row)
+        with logged_as(session_id):
+            state = await self._start(beginning.row)
         if self.was_closed(session_id):  # in the meantime
             await self._end(state)
             raise SessionClosed(session_id)
@@ -341,6 +363,7 @@ class SessionStore:
             session.state, session.failure = None, str(state)
         self._open[session_id] = session
         self._by_cookie[value] = session
+        self._metrics.begun.inc()
         key = session.key
         if session.brief:
             self._brief[session_id] = session
@@ -355,12 +378,12 @@ class SessionStore:
             oldest = next((session for session in self._brief.values() if not session.lock.locked()), None)
             if oldest is None:
                 raise NoPlace(f"{len(self._brief)} calls without a cookie are being answered, and that is the most.")
-            await self.close(oldest.id, "It was begun by a call without a cookie, and gave way to a later one.")
+            await self.close(oldest.id, Ending.NO_COOKIE)
 
     async def close(
         self,
         session_id: str,
-        reason: str,
+        ending: Ending,
         verdict: Verdict | None = None,
         *,
         verified: bool = False,
@@ -372,7 +395,7 @@ class SessionStore:
 
         Args:
             session_id: Its identity.
-            reason: Why it ends, in a sentence.
+            ending: By what it ends.
             verdict: The verdict on it, if there is one.
             verified: Whether a request that carried the whole row has asked for the verdict.
         """
@@ -383,7 +406,8 @@ class SessionStore:
                 while len(self._never) > self._remember:
                     self._never.popitem(last=False)
             return
-        ended = self._ended[session_id] = Ended(reason, verdict, session, verified)
+        ended = self._ended[session_id] = Ended(ending, verdict, session, verified)
+        self._metrics.ended.labels(ending.word).inc()
         self.places.memory.take(ended.weight, None)
         if verified or verdict is None:
             self._forget_row(session_id, session.key)
@@ -444,7 +468,7 @@ class SessionStore:
         horizon = monotonic() - self.idle_seconds
         idle = [session for session in self._unused(UNUSED_SECONDS) if session.brief or session.last_used < horizon]
         for session in idle:
-            await self._end_unused(session, "Nobody had used it for long enough.")
+            await self._end_unused(session, Ending.IDLE)
         return len(idle)
 
     def _unused(self, seconds: float) -> list[Session]:
@@ -453,10 +477,11 @@ class SessionStore:
         unused = takewhile(lambda session: session.last_used < horizon, self._by_cookie.values())
         return [session for session in unused if not session.lock.locked()]
 
-    async def _end_unused(self, session: Session, reason: str) -> None:
+    async def _end_unused(self, session: Session, ending: Ending) -> None:
         # A policy that stops calling must not be better off than one that loses.
-        verdict = await self._settle(session)
-        await self.close(session.id, reason, verdict)
+        with logged_as(session.id):
+            verdict = await self._settle(session)
+            await self.close(session.id, ending, verdict)
 
     async def _make_room(self) -> None:
         """End sessions that may give way, for those who wait for a place.
@@ -475,12 +500,12 @@ class SessionStore:
                 found = max(others, key=lambda each: self.places.sessions.held_by(each.caller), default=None)
             if found is None:
                 return
-            await self._end_unused(found, "Nobody was using it, and somebody waited for its place.")
+            await self._end_unused(found, Ending.GAVE_WAY)
 
-    async def close_all(self, reason: str) -> None:
+    async def close_all(self) -> None:
         """End every session, without a verdict: it is the server that stops."""
         for session_id in list(self._open):
-            await self.close(session_id, reason)
+            await self.close(session_id, Ending.STOPPED)
 
 
 def _retrieved(begun: "asyncio.Future[Session]") -> None:

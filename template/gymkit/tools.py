@@ -8,6 +8,9 @@ import logging
 import re
 from codecs import BOM_UTF8
 from collections.abc import Callable, Coroutine, Mapping
+from contextvars import copy_context
+from enum import Enum
+from time import perf_counter
 from typing import Any, get_type_hints
 
 from fastapi import APIRouter, HTTPException, Request
@@ -21,6 +24,7 @@ from starlette.types import Receive
 from gymkit.access import CannotServe
 from gymkit.bodies import error_body
 from gymkit.grading import EnvironmentFailed
+from gymkit.logs import about_tool
 from gymkit.signatures import Signature, read_signature
 
 log = logging.getLogger("gymkit")
@@ -66,12 +70,29 @@ class ToolResponse(BaseModel):
     output: str
 
 
+class Outcome(Enum):
+    """What has come of a call, and at which level that is logged."""
+
+    OK = ("ok", logging.DEBUG)
+    MISTAKE = ("mistake", logging.INFO)  # The model's.
+    GONE = ("gone", logging.INFO)  # The caller has.
+    TIMEOUT = ("timeout", logging.WARNING)
+    FAILED = ("failed", logging.ERROR)  # The environment has (`EnvironmentFailed`).
+    FAILED_BEFORE = ("failed_before", logging.INFO)
+    ERROR = ("error", logging.ERROR)  # The tool has raised, or answered with what is no JSON.
+
+    def __init__(self, word: str, level: int) -> None:
+        self.word = word
+        self.level = level
+
+
 class ToolFailed(Exception):
     """The call comes to nothing, for a reason that the model can act on."""
 
-    def __init__(self, text: str, status: int = 200) -> None:
+    def __init__(self, text: str, status: int = 200, outcome: Outcome = Outcome.MISTAKE) -> None:
         super().__init__(text)
         self.status = status
+        self.outcome = outcome
 
 
 NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -126,7 +147,7 @@ class ToolRoute(APIRoute):
         if self.is_tool:
             self.tool_endpoint = endpoint
             self.signature = read_signature(path[1:], endpoint)
-            endpoint = _guarded(path[1:], endpoint, self.signature)
+            endpoint = _answering(path[1:], endpoint, self.signature, kwargs.get("status_code") or 200)
             kwargs["responses"] = {**ERRORS, **(kwargs.get("responses") or {})}
         super().__init__(path, endpoint, **kwargs)
 
@@ -141,25 +162,65 @@ class ToolRoute(APIRoute):
         name = self.path[1:]
         model = self.signature.model
         arguments_name, request_name = self.signature.whole or "arguments", self.signature.request or "request"
-        call = self.endpoint
-        status = self.status_code or 200
+        answered = self.endpoint
 
         async def handle(request: Request) -> Response:
             kwargs: dict[str, Any] = {request_name: request}
-            try:
-                if model is not None:
+            if model is not None:
+                began = perf_counter()
+                try:
                     kwargs[arguments_name] = await _arguments(name, model, request)
-                answer = _bytes_of(await call(**kwargs))
-            except ToolFailed as failure:
-                log.info("Tool %s: %s", name, failure)
-                return Response(error_body(str(failure)), failure.status, media_type="application/json")
-            except PydanticSerializationError as error:
-                log.exception("Tool %s answered with what is no JSON", name)
-                return Response(error_body(f"{name} failed: {error}"), media_type="application/json")
-            headers = MISSING_HEADER if COOKIE_MISSING in request.scope else None
-            return Response(answer, status, headers=headers, media_type="application/json")
+                except ToolFailed as failure:
+                    return _failed(name, request, failure, began)
+            return await answered(**kwargs)
 
         return handle
+
+
+def _answering(
+    name: str, endpoint: Callable[..., Any], signature: Signature, status: int
+) -> Callable[..., Coroutine[Any, Any, Response]]:
+    """The tool as an endpoint that always answers: with what the tool does, or with the text of a failure."""
+    call = _guarded(name, endpoint, signature)
+    request_name = signature.request or "request"
+
+    async def answering(**given: Any) -> Response:
+        request: Request = given[request_name]
+        began = perf_counter()
+        try:
+            try:
+                answer = _bytes_of(await call(**given))
+            except PydanticSerializationError as error:
+                raise ToolFailed(f"{name} failed: {error}", outcome=Outcome.ERROR) from error
+        except ToolFailed as failure:
+            return _failed(name, request, failure, began)
+        _note(name, request, Outcome.OK, began)
+        headers = MISSING_HEADER if COOKIE_MISSING in request.scope else None
+        return Response(answer, status, headers=headers, media_type="application/json")
+
+    answering.__name__ = answering.__qualname__ = name
+    answering.__doc__ = endpoint.__doc__
+    returns = get_type_hints(endpoint).get("return")
+    shown = ToolResponse if returns is str else returns
+    is_model = isinstance(shown, type) and issubclass(shown, BaseModel)
+    answering.__signature__ = signature.as_endpoint(shown if is_model else Any)  # pyright: ignore[reportFunctionMemberAccess]
+    return answering
+
+
+def _failed(name: str, request: Request, failure: ToolFailed, began: float) -> Response:
+    _note(name, request, failure.outcome, began, failure)
+    return Response(error_body(str(failure)), failure.status, media_type="application/json")
+
+
+def _note(name: str, request: Request, outcome: Outcome, began: float, failure: ToolFailed | None = None) -> None:
+    """Count a call, and log it: a fault of the environment with its traceback, anything else in one line."""
+    seconds = perf_counter() - began
+    request.app.state.gymkit.metrics.count_call(name, outcome.word, seconds)
+    if log.isEnabledFor(outcome.level):
+        # Where in the domain a mistake was found is of use to its author alone.
+        with_place = outcome.level >= logging.ERROR or log.isEnabledFor(logging.DEBUG)
+        cause = failure.__cause__ if failure is not None and with_place else None
+        log.log(outcome.level, "%s", failure or "done", exc_info=cause, extra=about_tool(name, seconds))
 
 
 def _bytes_of(answer: Any) -> bytes:
@@ -220,10 +281,8 @@ async def _arguments(name: str, model: type[BaseModel], request: Request) -> Bas
 
 
 def _guarded(name: str, endpoint: Callable[..., Any], signature: Signature) -> Callable[..., Coroutine[Any, Any, Any]]:
-    """The tool's body with the session's lock, a time limit, and every failure turned into text."""
+    """The tool's body with the session's lock and a time limit. Whatever it raises becomes a `ToolFailed`."""
     is_async = inspect.iscoroutinefunction(endpoint)
-    returns = get_type_hints(endpoint).get("return")
-    shown = ToolResponse if returns is str else returns
     request_name = signature.request or "request"
 
     async def guarded(**given: Any) -> Any:
@@ -241,7 +300,7 @@ def _guarded(name: str, endpoint: Callable[..., Any], signature: Signature) -> C
                     await session.lock.acquire()
             except TimeoutError:
                 text = f"an earlier call of this session is still running after {limit:g} seconds; try again later."
-                raise ToolFailed(text) from None
+                raise ToolFailed(text, outcome=Outcome.TIMEOUT) from None
         else:
             await session.lock.acquire()
 
@@ -250,13 +309,16 @@ def _guarded(name: str, endpoint: Callable[..., Any], signature: Signature) -> C
             if session.ended or session.frozen:
                 raise ToolFailed("this episode has ended.", 410)
             if session.failure is not None:
-                raise ToolFailed(f"the environment has failed. {session.failure}")
+                text = f"the environment has failed. {session.failure}"
+                raise ToolFailed(text, outcome=Outcome.FAILED_BEFORE)
             session.calls += 1
             if is_async:
                 # An eager task runs at once, here: a tool that does not wait costs no turn of the event loop.
                 work = asyncio.eager_task_factory(loop, endpoint(**kwargs))
             else:
-                work = loop.run_in_executor(server.threads, functools.partial(endpoint, **kwargs))
+                # With the context: it says of which session its log lines are.
+                body = functools.partial(copy_context().run, functools.partial(endpoint, **kwargs))
+                work = loop.run_in_executor(server.threads, body)
         except BaseException:
             session.lock.release()
             raise
@@ -272,23 +334,18 @@ def _guarded(name: str, endpoint: Callable[..., Any], signature: Signature) -> C
         except ToolFailed:
             raise
         except EnvironmentFailed as error:
-            log.error("Tool %s: %s", name, error)
             session.failure = str(error)
-            raise ToolFailed(f"the environment has failed. {error}"[:2000]) from None
+            text = f"the environment has failed. {error}"[:2000]
+            raise ToolFailed(text, outcome=Outcome.FAILED) from error
         except ValueError as error:
             # What domains raise for a wrong move: the model's mistake, not the server's.
-            log.debug("Tool %s raised a ValueError", name, exc_info=True)
-            raise ToolFailed(f"{error or 'a wrong value.'}"[:2000]) from None
+            raise ToolFailed(f"{error or 'a wrong value.'}"[:2000]) from error
         except HTTPException as error:  # as endpoints that are no tools refuse a request
-            raise ToolFailed(str(error.detail)[:2000]) from None
+            raise ToolFailed(str(error.detail)[:2000]) from error
         except Exception as error:
-            log.exception("Tool %s failed", name)
-            raise ToolFailed(f"{name} failed: {type(error).__name__}: {error}"[:2000]) from None
+            text = f"{name} failed: {type(error).__name__}: {error}"[:2000]
+            raise ToolFailed(text, outcome=Outcome.ERROR) from error
 
-    guarded.__name__ = guarded.__qualname__ = name
-    guarded.__doc__ = endpoint.__doc__
-    is_model = isinstance(shown, type) and issubclass(shown, BaseModel)
-    guarded.__signature__ = signature.as_endpoint(shown if is_model else Any)  # pyright: ignore[reportFunctionMemberAccess]
     return guarded
 
 
@@ -303,17 +360,19 @@ async def _finish(work: "asyncio.Future[Any]", receive: Receive, limit: float, n
         if not work.done() and isinstance(work, asyncio.Task):
             work.cancel()
     if not work.done() or work.cancelled():
-        raise ToolFailed("the caller has gone." if client_left else f"{name} took more than {limit:g} seconds.")
+        if client_left:
+            raise ToolFailed("the caller has gone.", outcome=Outcome.GONE)
+        raise ToolFailed(f"{name} took more than {limit:g} seconds.", outcome=Outcome.TIMEOUT)
 
 
 async def _disconnected(receive: Receive) -> None:
     """Return when the client has closed the connection."""
-    try:
-        while (await receive())["type"] != "http.disconnect":
-            pass
-    except RuntimeError:
-        # A call that comes over MCP has no connection of its own to watch.
-        await asyncio.Event().wait()
+    ended = False
+    while (message := await receive())["type"] != "http.disconnect":
+        if ended:
+            # A call that comes over MCP has no connection of its own: NeMo Gym gives its body again and again.
+            await asyncio.Event().wait()
+        ended = not message.get("more_body", False)
 
 
 def _limited(result: Any, limit: int, note: str) -> Any:

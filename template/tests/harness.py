@@ -44,7 +44,7 @@ class LiveServer:
         return asyncio.run_coroutine_threadsafe(work, self._loop()).result(60)
 
     def close_all_sessions(self) -> None:
-        self.run(self.server._sessions.close_all("The test is over."))
+        self.run(self.server._sessions.close_all())
 
 
 class Client(requests.Session):

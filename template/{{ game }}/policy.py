@@ -26,9 +26,12 @@ def play(row: dict[str, Any]) -> Generator[tuple[str, dict[str, Any]] | str, str
 
 
 class Solver:
-    """Plays by feedback alone: guesses the candidate that splits the remaining ones into the most groups."""
+    """Plays by feedback alone: guesses the word that splits the remaining candidates into the most groups."""
 
     OPENING = "slate"
+    FEW = 12
+    """Among so many candidates or fewer, a word that is none of them may tell more: of match, patch and watch, one try
+    each would take three."""
 
     def __init__(self) -> None:
         self.candidates = list(WORDS)
@@ -37,7 +40,12 @@ class Solver:
         """The next word to try."""
         if len(self.candidates) == len(WORDS):
             return self.OPENING
-        return max(self.candidates, key=lambda word: len({tuple(score(secret, word)) for secret in self.candidates}))
+        words = WORDS if 2 < len(self.candidates) <= self.FEW else self.candidates
+        return max(words, key=lambda word: (self.groups(word), word in self.candidates))
+
+    def groups(self, word: str) -> int:
+        """Into how many groups the marks for a word would split the candidates."""
+        return len({tuple(score(secret, word)) for secret in self.candidates})
 
     def learn(self, guess: str, marks: list[str]) -> None:
         """Drop the candidates that would have given other marks."""

@@ -14,6 +14,7 @@ from test_contract import typed_seed
 from test_control_calls import BETTER, LOWEST, ROW, Scored, Spoken, begun
 
 from gymkit.rows import Row
+from gymkit.sessions import Ending
 
 Serve = Callable[..., LiveServer]
 
@@ -97,7 +98,7 @@ class State:
         if name.startswith("frozen") or name == "closed by its cookie":
             self.owner.post("/close_session", json={})
             if name.endswith("gave way"):
-                live.run(store._end_unused(session, "Somebody waited for its place."))
+                live.run(store._end_unused(session, Ending.GAVE_WAY))
         elif name == "closed by its id":
             self.owner.post("/close_session", json={"resources_session_id": self.id})
         elif name == "verified":

@@ -23,7 +23,8 @@ def guesses_what_is_no_word(row: Row) -> Moves:
     """guesses texts that hold the word, or look like it"""
     word = str(expected_output(row))
     wide = "".join(chr(ord(letter) + 0xFEE0) for letter in word)  # Other characters, which NFKC makes the same letters.
-    for text in (f"{word}{wrong_word(row)}", f"{word},", f"{word}\x00", " ".join(word), wide, word[::-1], word[:4], ""):
+    other = word[1:] + word[0]  # Not backwards: a palindrome is the word.
+    for text in (f"{word}{wrong_word(row)}", f"{word},", f"{word}\x00", " ".join(word), wide, other, word[:4], ""):
         yield "guess", {"word": text}
 
 

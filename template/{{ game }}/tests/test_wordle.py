@@ -122,18 +122,15 @@ def test_feedback_is_read_back() -> None:
     assert marks_in("a b c d e") is None
 
 
-def test_the_solver_finds_almost_every_word() -> None:
-    won = 0
-    secrets = WORDS[::10]
-    for secret in secrets:
+def test_the_solver_finds_every_word() -> None:
+    for secret in WORDS[::10]:
         game, solver = WordleGame(secret), Solver()
         while not game.over:
             guess = solver.next_guess()
             marks = marks_in(game.guess(guess))
             assert marks is not None
             solver.learn(guess, marks)
-        won += game.solved
-    assert won >= 0.95 * len(secrets)
+        assert game.solved, secret
 
 
 def test_the_words_are_words() -> None:

@@ -22,7 +22,7 @@ class Startable(Protocol):
 
 
 class Pool[T: Startable]:
-    """Hands out started things, each to one owner, who closes it.
+    """Hands out started things, each to one owner, who gives it back.
 
     Args:
         make: Makes one that is not yet started.
@@ -38,6 +38,11 @@ class Pool[T: Startable]:
         # More at once than there are processors would only make each of them slow.
         self._room = asyncio.Semaphore(max(2, os.cpu_count() or 2))
         self._refilling: asyncio.Task[None] | None = None
+        # For /metrics: so many were started, or could not be; so many are waited for, or with an owner.
+        self.made = self.failed = self.waiting = self.in_use = 0
+
+    def __len__(self) -> int:
+        return len(self._ready)
 
     async def take(self) -> T:
         """A started one: from the store, else a new one. Raises what its `start` does."""
@@ -45,9 +50,21 @@ class Pool[T: Startable]:
             made, thing = self._ready.popleft()
             self.refill()
             if monotonic() - made <= self._warm_seconds:
+                self.in_use += 1
                 return thing
             await thing.close()
-        return await self._started()
+        self.waiting += 1
+        try:
+            thing = await self._started()
+        finally:
+            self.waiting -= 1
+        self.in_use += 1
+        return thing
+
+    async def give_back(self, thing: T) -> None:
+        """Close one that was taken."""
+        self.in_use -= 1
+        await thing.close()
 
     async def _started(self) -> T:
         thing = self._make()
@@ -55,8 +72,10 @@ class Pool[T: Startable]:
             try:
                 await thing.start()
             except BaseException:
+                self.failed += 1
                 await thing.close()
                 raise
+        self.made += 1
         return thing
 
     def refill(self) -> None:

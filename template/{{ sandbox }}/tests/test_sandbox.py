@@ -3,6 +3,7 @@
 
 import asyncio
 import importlib.util
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -410,6 +411,13 @@ def test_a_session_that_ends_while_its_sandbox_starts_leaves_none(
     assert wait_for(lambda: Fake.open == 0)
 
 
+def counts(client: TestClient) -> dict[str, float]:
+    """What `/metrics` says of the sandboxes."""
+    lines = client.get("/metrics").text.splitlines()
+    found = (re.fullmatch(r'gymkit_pool_(\w+)\{pool="sandboxes"\} (.*)', line) for line in lines)
+    return {match[1]: float(match[2]) for match in found if match}
+
+
 def test_warm_sandboxes_are_ready_and_end_with_the_server(rows: list[Row], use_fakes: UseFakes) -> None:
     use_fakes(Fake)
     server = make_server(SERVER_CLASS, warm_sandboxes=1)
@@ -421,4 +429,7 @@ def test_warm_sandboxes_are_ready_and_end_with_the_server(rows: list[Row], use_f
         assert wait_for(lambda: len(server._pool._ready) == 1)
         assert ready is not server._pool._ready[0][1]
         assert Fake.made == 2
+        assert counts(client) == {"started_total": 2, "failed_total": 0, "waiting": 0, "ready": 1, "in_use": 1}
+        client.post("/close_session")
+        assert counts(client)["in_use"] == 0
     assert Fake.open == 0
