@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Attach, Environments
-from generated import CASES, CHECK, DATA, FULL, LINES, ROOT, Environment, Template, copy_command, free_port, run_ok
+from generated import CASES, CHECK, DATA, FULL, LINES, Environment, Template, copy_command, free_port, run_ok
 from gym_servers import MODEL_TYPES, check_rollouts, head_server, policy_overrides, servers
 from processes import answers, started
 
 KEY = "railway-key-7f3a"
-"""What standins/standin_railway.py takes."""
+"""What its stand-in takes."""
 AUDIT = ("uv", "run", "gymkit", "audit")
 
 
@@ -144,7 +144,7 @@ def test_a_service_of_a_users_own_takes_the_place_of_the_sample(clerk: Environme
     key = {"RAILWAY_API_KEY": KEY}
     with mode(clerk, "record", railway_url=url):
         clerk.run_ok(*DATA, env=key)
-        command = [clerk.python, ROOT / "standins" / "standin_railway.py", str(port), log]
+        command = [clerk.python, "tests/standin_railway.py", str(port), log]
         with started(command, clerk.path, os.environ, tmp_path / "said.txt", answers(f"{url}/openapi.json")):
             for split in ("demo", "example", "validation", "train"):
                 rows = len((clerk.path / "data" / f"{split}.jsonl").read_text().splitlines())

@@ -1,6 +1,6 @@
 """A stand-in for a service outside that somebody has: a railway, with an OpenAPI of four operations.
 
-python standins/standin_railway.py PORT LOG_FILE
+python tests/standin_railway.py PORT LOG_FILE
 """
 
 import json
