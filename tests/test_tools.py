@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 from conftest import Attach, Environments
@@ -146,6 +147,8 @@ def test_a_service_of_a_users_own_takes_the_place_of_the_sample(clerk: Environme
         clerk.run_ok(*DATA, env=key)
         command = [clerk.python, "tests/standin_railway.py", str(port), log]
         with started(command, clerk.path, os.environ, tmp_path / "said.txt", answers(f"{url}/openapi.json")):
+            with urlopen(f"{url}/openapi.json") as described:
+                assert sum(map(len, json.load(described)["paths"].values())) == 4
             for split in ("demo", "example", "validation", "train"):
                 rows = len((clerk.path / "data" / f"{split}.jsonl").read_text().splitlines())
                 said = clerk.run_ok(
