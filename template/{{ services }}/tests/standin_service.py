@@ -2,10 +2,11 @@
 """A stand-in for a service outside: a test decides on its answers, and sees what it was asked."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
+from types import MappingProxyType
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -15,7 +16,7 @@ class Answer(NamedTuple):
 
     status: int = 200
     body: bytes = b'{"n": 1}'
-    headers: dict[str, str] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
     delay: float = 0
 
 
