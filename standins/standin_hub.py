@@ -89,10 +89,11 @@ class Hub:
         space.stage = "APP_STARTING"
         env = self.environ | space.secrets | {"PORT": str(space.port), "SPACE_ID": space.name}
         with open(folder / "log", "wb") as log:
-            space.process = subprocess.Popen(
+            # A name of its own: `stop` may take it from the Space meanwhile.
+            process = space.process = subprocess.Popen(
                 [self.python, "server.py"], cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT
             )
-        while space.process.poll() is None:
+        while process.poll() is None:
             try:
                 requests.get(f"http://127.0.0.1:{space.port}/health", timeout=5)
             except requests.ConnectionError:

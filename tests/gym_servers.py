@@ -1,4 +1,6 @@
-"""NeMo Gym's servers around a generated environment, as its own commands start them, and what comes back from them."""
+"""Servers of a generated environment, alone or with NeMo Gym's around it as its own commands start them, and what comes
+back from them.
+"""
 
 import json
 import os
@@ -12,7 +14,7 @@ from typing import Any
 
 import pytest
 from generated import Environment, free_port, user_environ
-from processes import started
+from processes import answers, started
 from standin_model import gives_up, text_of
 
 MODEL_TYPES = ["openai_model", "vllm_model"]
@@ -42,6 +44,18 @@ def standin(script: Path, environment: Environment, log: Path, *arguments: str) 
     said = log.with_suffix(".said")
     with started(command, environment.path, os.environ, said, listens):
         yield f"http://127.0.0.1:{port}/v1"
+
+
+@contextmanager
+def serving(environment: Environment, *program: str, log: Path | None = None, **env: str) -> Iterator[str]:
+    """The environment, served alone by server.py or another program; its URL. Its log is in results/ unless named."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    command = [environment.python, *(program or ["server.py"])]
+    variables = user_environ() | environment.environ() | {"PORT": str(port)} | env
+    log = log or environment.path / "results" / f"server_{port}.log"
+    with started(command, environment.path, variables, log, answers(f"{url}/health")):
+        yield url
 
 
 @contextmanager

@@ -6,6 +6,8 @@ share the environment's virtual environment, in the way that the generated READM
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -144,16 +146,23 @@ def test_gym_eval_run_of_the_validation_split(
     assert said.count('"POST /close_session HTTP/1.1" 200') == 64
 
 
+@contextmanager
+def started_by_gym(environment: Environment, model: str, venvs: list[str], log: Path) -> Iterator[list[str]]:
+    """All servers, as `gym env start` starts them; the overrides by which other commands find them."""
+    head = head_server()
+    start = ["gym", "env", "start", "--environment", "my_env", "--model-type", "openai_model", "--model", "standin"]
+    start += ["--model-url", model, "--model-api-key", "none", *venvs, *head]
+    with servers(environment, log, *start):
+        yield head
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("environment", [f"sandbox {line}" for line in LINES if line == "0.7"], indirect=True)
 def test_gym_env_start_and_an_evaluation_against_it(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:
-    head = head_server()
-    start = ["gym", "env", "start", "--environment", "my_env", "--model-type", "openai_model", "--model", "standin"]
-    start += ["--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head]
     output = environment.path / "results" / "against_started.jsonl"
-    with servers(environment, tmp_path / "servers.log", *start):
+    with started_by_gym(environment, policy[0], venv_of_servers, tmp_path / "servers.log") as head:
         environment.run_ok(
             *("gym", "eval", "run", "--no-serve", "--agent", "my_env_simple_agent"),
             *("--input", "data/example.jsonl", "--output", f"results/{output.name}", *head),
@@ -168,10 +177,7 @@ def test_gym_env_start_and_an_evaluation_against_it(
 def test_gym_eval_aggregates_and_compares_rollouts_of_rollout_py(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:
-    head = head_server()
-    start = ["gym", "env", "start", "--environment", "my_env", "--model-type", "openai_model", "--model", "standin"]
-    start += ["--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head]
-    with servers(environment, tmp_path / "servers.log", *start):
+    with started_by_gym(environment, policy[0], venv_of_servers, tmp_path / "servers.log") as head:
         for name, turns in (("before", "2"), ("after", "20")):
             play = ("python", "rollout.py", "--episodes", "10", "--concurrency", "4", "--max-turns", turns)
             environment.run_ok(*play, "--output", f"results/{name}.jsonl")

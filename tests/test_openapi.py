@@ -3,14 +3,12 @@
 import json
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import requests
-from generated import ARCHETYPES, FULL, LINES, Environment, free_port, user_environ
+from generated import ARCHETYPES, FULL, LINES, Environment
+from gym_servers import serving
 
 # CI tries a game on the newest line, which takes half a minute; FULL=1 every archetype on both lines.
 EXAMPLES = 50 if FULL else 10
@@ -29,31 +27,6 @@ OF_TOOLS = """
 # What can be understood is taken: "3" for 3.
 expected-statuses = ["200", "4xx"]
 """
-
-
-@contextmanager
-def served(environment: Environment, log: Path) -> Iterator[str]:
-    """The environment's server alone; its URL."""
-    port = free_port()
-    env = user_environ() | environment.environ() | {"PORT": str(port), "ENV_HOST": "127.0.0.1"}
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [environment.python, "server.py"], cwd=environment.path, env=env, stdout=output, stderr=output
-        )
-        url = f"http://127.0.0.1:{port}"
-        try:
-            deadline = time.monotonic() + 60
-            while True:
-                try:
-                    requests.get(f"{url}/health", timeout=2)
-                    break
-                except requests.RequestException:
-                    assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-                    time.sleep(0.1)
-            yield url
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 def schemathesis(url: str, folder: Path, config: str, *options: str) -> str:
@@ -77,7 +50,7 @@ def schemathesis(url: str, folder: Path, config: str, *options: str) -> str:
 def test_every_answer_is_one_that_the_document_names(environment: Environment, tmp_path: Path) -> None:
     log = tmp_path / "server.log"
     control = "/(seed_session|verify|close_session|aggregate_metrics|tools|reverify_mode)"
-    with served(environment, log) as url:
+    with serving(environment, log=log) as url:
         row = json.loads((environment.path / "data" / "example.jsonl").read_text(encoding="utf-8").splitlines()[0])
         client = requests.Session()
         client.post(f"{url}/seed_session", json=row, timeout=60).raise_for_status()

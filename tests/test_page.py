@@ -20,10 +20,10 @@ from typing import Any
 
 import pytest
 import requests
-from generated import ARCHETYPES, FULL, LINES, Environment, free_port, user_environ
+from generated import ARCHETYPES, FULL, LINES, Environment
+from gym_servers import serving
 from needs import BROWSERS
 from playwright.sync_api import Browser, BrowserContext, Frame, Page, Playwright, Route, expect, sync_playwright
-from processes import answers, started
 
 
 def on(*archetypes: str, in_full: Iterable[str] = ()) -> pytest.MarkDecorator:
@@ -79,18 +79,6 @@ run(FormServer)
 
 
 # ----------------------------------------------------------------------------------------------------- the servers
-
-
-@contextmanager
-def serving(environment: Environment, *program: str, **env: str) -> Iterator[str]:
-    """The environment, served alone by server.py or another program; its URL."""
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    command = [environment.python, *(program or ["server.py"])]
-    variables = user_environ() | environment.environ() | {"PORT": str(port)} | env
-    log = environment.path / "results" / f"server_{port}.log"
-    with started(command, environment.path, variables, log, answers(f"{url}/health")):
-        yield url
 
 
 class HostPage(BaseHTTPRequestHandler):
@@ -183,11 +171,16 @@ class Watch:
 
 
 @contextmanager
-def opened(browser: Browser, url: str, expected: str = "nothing", **options: Any) -> Iterator[Page]:
-    """The page, in a fresh context that is watched. `expected` stands in the browser's own messages about failures."""
+def opened(browser: Browser, url: str, *hosts: str, expected: str = "nothing", **options: Any) -> Iterator[Page]:
+    """The page, in a fresh context that is watched (`Watch`).
+
+    Args:
+        hosts: Which it may ask besides this machine.
+        expected: Stands in the browser's own messages about failures.
+    """
     context = browser.new_context(**{"viewport": DESKTOP, **options})
     page = context.new_page()
-    watch = Watch(page, expected=expected)
+    watch = Watch(page, *hosts, expected=expected)
     try:
         page.goto(url)
         yield page

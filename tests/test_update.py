@@ -185,10 +185,14 @@ def seconds_of_work() -> float:
 # --------------------------------------------------------------------------------------------- from release to release
 
 
-@pytest.mark.parametrize(
-    "archetype",
-    [pytest.param(each, marks=[pytest.mark.needs("a display")] if each == "computer_use" else []) for each in SAMPLE],
-)
+def of_archetype(archetype: str) -> list[pytest.MarkDecorator]:
+    """The marks of an update's test: a game everywhere, computer use where it can be; the others take their time."""
+    if archetype == "computer_use":
+        return [pytest.mark.needs("a display"), pytest.mark.long]
+    return [] if archetype == "game" else [pytest.mark.full]
+
+
+@pytest.mark.parametrize("archetype", [pytest.param(each, marks=of_archetype(each)) for each in SAMPLE])
 def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     template: Template, tmp_path: Path, env: dict[str, str], uv_log: Path, installed: Installed, archetype: str
 ) -> None:

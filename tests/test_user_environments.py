@@ -11,7 +11,6 @@ All have a domain module of another name, and a server class of another name. No
 """
 
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable
@@ -20,9 +19,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Attach
-from generated import CASES, CHECK, DATA, FULL, LINES, Environment, Template, copy_command, free_port, run_ok
-from gym_servers import head_server, policy_overrides, servers
-from processes import answers, started
+from generated import CASES, CHECK, DATA, FULL, LINES, Environment, Template, copy_command, run_ok
+from gym_servers import head_server, policy_overrides, servers, serving
 
 FOLDERS = Path(__file__).with_name("user_environments")
 USERS_FILES = ("wordle.py", "task_data.py", "tests/test_wordle.py", "tests/cheats.py")
@@ -56,35 +54,32 @@ def user_environments(template: Template, attach: Attach, tmp_path_factory: pyte
 # Each environment on each line; in CI each environment, and each line. Those of one environment go to one worker.
 ALL_CASES = [(name, line) for name in REWARDS for line in LINES]
 CASES_OF_CI = [(name, LINES[number % len(LINES)]) for number, name in enumerate(REWARDS)]
-on_each = pytest.mark.parametrize(
-    ("name", "line"),
-    [
-        pytest.param(*case, marks=pytest.mark.xdist_group("user {} {}".format(*case)))
-        for case in (ALL_CASES if FULL else CASES_OF_CI)
-    ],
-)
+
+
+def on(cases: list[tuple[str, str]]) -> pytest.MarkDecorator:
+    """For each of these, or for each that there is where all is tested."""
+    cases = ALL_CASES if FULL else cases
+    groups = [pytest.mark.xdist_group(f"user {name} {line}") for name, line in cases]
+    marked = [pytest.param(*case, marks=group) for case, group in zip(cases, groups, strict=True)]
+    return pytest.mark.parametrize(("name", "line"), marked)
+
+
+on_each = on(CASES_OF_CI)
 
 
 @pytest.mark.long
-@on_each
+@on(CASES_OF_CI[:2])  # One without tools, and one with rewards of its own.
 def test_its_own_tests_pass(user_environments: UserEnvironments, name: str, line: str) -> None:
     assert user_environments(name, line).own_tests() > 150
 
 
 @on_each
-def test_its_player_plays_and_its_commands_work(
-    user_environments: UserEnvironments, name: str, line: str, tmp_path: Path
-) -> None:
+def test_its_player_plays_and_its_commands_work(user_environments: UserEnvironments, name: str, line: str) -> None:
     environment = user_environments(name, line)
     assert environment.run_ok(*DATA, "--check") == ""
     said = environment.run_ok("uv", "run", "python", "rollout.py", "--episodes", "5")
     assert f"Mean reward: {float(REWARDS[name]):.3f} over 5 graded episodes" in said
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    variables = os.environ | environment.environ() | {"PORT": str(port)}
-    # It waits for a server that answers 503, not for one that does not answer yet.
-    ready, log = answers(f"{url}/health"), tmp_path / "server.log"
-    with started([environment.python, "server.py"], environment.path, variables, log, ready):
+    with serving(environment) as url:
         said = environment.run_ok(*CHECK, url)
     assert re.search(r"1[12] passed, 0 failed", said), said
     assert f"{REWARDS[name]} in " in said

@@ -1,14 +1,12 @@
 """verifiers' own command plays a generated game, by its own client of NeMo Gym's servers."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
 from conftest import STANDIN
-from generated import LINES, Environment, free_port, interpreter_for, run_ok
-from gym_servers import standin
-from processes import answers, started
+from generated import LINES, Environment, interpreter_for, run_ok
+from gym_servers import serving, standin
 from standin_model import gives_up
 
 CONFIG = """\
@@ -41,14 +39,7 @@ type = "subprocess"
 def test_its_command_plays_and_its_rewards_are_what_the_play_deserves(environment: Environment, tmp_path: Path) -> None:
     run_ok("uv", "venv", "-q", "--python", interpreter_for(LINES[0]), cwd=tmp_path)
     run_ok("uv", "pip", "install", "-q", "verifiers==0.4.*", cwd=tmp_path)
-    port = free_port()
-    url = f"http://127.0.0.1:{port}"
-    variables = os.environ | environment.environ() | {"PORT": str(port)}
-    ready, log = answers(f"{url}/health"), tmp_path / "server.log"
-    with (
-        started([environment.python, "server.py"], environment.path, variables, log, ready),
-        standin(STANDIN, environment, tmp_path / "model.jsonl") as model,
-    ):
+    with serving(environment) as url, standin(STANDIN, environment, tmp_path / "model.jsonl") as model:
         config = CONFIG.format(model=model, environment=environment.path, url=url)
         (tmp_path / "verifiers.toml").write_text(config)
         command = (tmp_path / ".venv/bin/vf-eval", "@", "verifiers.toml")

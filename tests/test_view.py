@@ -21,7 +21,7 @@ from generated import FULL, LINES, ROOT, Environment, free_port, user_environ
 from gym_servers import viewed
 from playwright.sync_api import Browser, Page, expect
 from processes import answers, started
-from test_page import DESKTOP, PHONE, Watch, browser, contrast, playwright, tab_to
+from test_page import PHONE, browser, contrast, opened, playwright, tab_to
 
 __all__ = ["browser", "playwright"]  # fixtures
 
@@ -36,6 +36,8 @@ def on_newest(test: Any) -> Any:
 
 
 in_a_browser = pytest.mark.needs("a browser")
+A_FILE = ""
+"""The host in a file's URL."""
 
 # ----------------------------------------------------------------------------------------------------- statistics
 
@@ -307,21 +309,8 @@ def page_of(environment: Environment, browser: Browser, folder: Path, *files: Pa
     """The page that `gymkit view` makes of files, opened as a file."""
     html = folder / "view.html"
     environment.run("gymkit", "view", *files, "--output", html)
-    with opened(browser, html.as_uri(), **options) as page:
+    with opened(browser, html.as_uri(), A_FILE, **options) as page:
         yield page
-
-
-@contextmanager
-def opened(browser: Browser, url: str, expected: str = "nothing", **options: Any) -> Iterator[Page]:
-    context = browser.new_context(**{"viewport": DESKTOP, **options})
-    page = context.new_page()
-    watch = Watch(page, "", expected=expected)  # A file has no host.
-    try:
-        page.goto(url)
-        yield page
-        watch.check()
-    finally:
-        context.close()
 
 
 def too_wide(page: Page) -> int:
@@ -436,7 +425,7 @@ def test_ten_thousand_episodes_open_within_two_seconds_and_stay_smooth(
     html = tmp_path / "many.html"
     environment.run_ok("gymkit", "view", tmp_path / "many.jsonl", "--output", html)
     began = time.monotonic()
-    with opened(browser, html.as_uri()) as page:
+    with opened(browser, html.as_uri(), A_FILE) as page:
         expect(page.locator("#episodes-count")).to_have_text("10,000")
         page.locator("#episodes-0").wait_for()
         assert time.monotonic() - began < 2
@@ -574,7 +563,7 @@ def test_pictures_beyond_the_pages_size_are_left_to_the_server(
     path = write(tmp_path / "run.jsonl", row)
     said = environment.run_ok("gymkit", "view", path, "--pictures", "0", "--output", html)
     assert "1 pictures had no room in the page" in said
-    with opened(browser, html.as_uri() + "#e0") as page:
+    with opened(browser, html.as_uri() + "#e0", A_FILE) as page:
         expect(page.locator("#episode .answer")).to_contain_text("gymkit view --serve shows it")
 
 
