@@ -45,6 +45,7 @@ NOT_THE_REQUEST = {
     433: "has given all that the key's limit has (its quota is used up)",  # Tavily's
 }
 """Statuses that no request brings about: what the service then does."""
+BUSY = "takes no more requests for now (429)"
 
 
 @dataclass(frozen=True)
@@ -82,6 +83,8 @@ class Probe:
     method: str
     path: str
     payload: Mapping[str, Any] = field(default_factory=dict)
+    shape: Mapping[str, type] | None = None
+    """What its answer has to have, as in `Service.ask`."""
 
 
 class _Failure(Exception):
@@ -100,7 +103,7 @@ class _Busy(_Temporary):
     """The service takes no more requests for a while, whoever makes them."""
 
     def __init__(self, after: float | None) -> None:
-        super().__init__("takes no more requests for now (429)")
+        super().__init__(BUSY)
         self.after = after
 
 
@@ -240,16 +243,18 @@ class Service:
         except _Busy as failure:
             raise _NotTheRequest(str(failure)) from None
         except TimeoutError:
-            # Where nothing has failed, all of the time went into waiting for a turn.
             if last and not isinstance(last[0], _Busy):
                 raise last[0] from None
+            if last or self._busy_until > monotonic():
+                raise _NotTheRequest(BUSY) from None
+            # All of the time went into waiting for a turn.
             raise _NotTheRequest(f"has had no turn within {self.settings.service_patience:g} seconds") from None
 
     async def _in_turn(self, request: Mapping[str, Any], shape: Mapping[str, type] | None) -> Any:
         async with self._places:
             while (pause := self._busy_until - monotonic()) > 0:
                 if pause > self.settings.service_patience:
-                    raise _NotTheRequest("takes no more requests for now (429)")
+                    raise _NotTheRequest(BUSY)
                 await asyncio.sleep(pause)
             await self._limiter.acquire()
             return await self._once(request, shape)
@@ -320,7 +325,7 @@ class Service:
             then, works = self._probed.get(key, (0.0, False))
             if then <= since:
                 try:
-                    await self._once(request, None)
+                    await self._once(request, probe.shape)
                     works = True
                 except _Failure as failure:
                     log.warning("%s %s, when it is asked for what it always has", self.name, failure)

@@ -174,12 +174,14 @@ async def resolved(host: str, port: int) -> Sequence[Address]:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is of the public web, and not of a machine, a private network, or a cloud's own services."""
+    """Whether an address is of the public web, and not of a machine, a network of its own, or a cloud's own services."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
         if address in TRANSLATED:
             return is_public(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
+        if address.is_site_local:
+            return False
         if address.sixtofour is not None or address.teredo is not None:  # Tunnels, which nobody serves pages by.
             return False
     if any(address in network for network in OTHERWISE_PRIVATE):

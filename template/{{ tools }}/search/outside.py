@@ -32,10 +32,10 @@ class Tavily:
 
     def __init__(self, settings: ServiceSettings, url: str = "https://api.tavily.com") -> None:
         key = Key("TAVILY_API_KEY", "Authorization", "Bearer {}")
-        probe = Probe("POST", "/search", {"query": NEUTRAL, "max_results": 1})
+        probe = Probe("POST", "/search", {"query": NEUTRAL, "max_results": 1}, {"results": list})
         self._service = Service("tavily", url, settings, key, probe)
         # The one may fail without the other.
-        self._probe_of_pages = Probe("POST", "/extract", {"urls": [NEUTRAL_PAGE], "format": "text"})
+        self._probe_of_pages = Probe("POST", "/extract", {"urls": [NEUTRAL_PAGE], "format": "text"}, {"results": list})
 
     async def search(self, query: str, most: int) -> list[Result]:
         asked = {"query": query, "max_results": most}
@@ -73,7 +73,7 @@ class Google:
             raise CannotServe("GOOGLE_CX is not set: it names the search engine.")
         self._cx = cx
         key = Key("GOOGLE_API_KEY", "X-Goog-Api-Key")
-        probe = Probe("GET", "/customsearch/v1", {"q": NEUTRAL, "cx": cx, "num": 1})
+        probe = Probe("GET", "/customsearch/v1", {"q": NEUTRAL, "cx": cx, "num": 1}, {})
         self._service = Service("google", url, settings, key, probe)
         self._pages = WebPages("pages", settings)
 
@@ -126,7 +126,7 @@ def text_in(html: str) -> str:
     """The title and the text of a page, a line for each piece of text that stands alone."""
     soup = BeautifulSoup(html, "html.parser")
     title = soup.title.get_text(" ", strip=True) if soup.title else ""
-    for element in soup(["script", "style", "noscript", "template", "head"]):
+    for element in soup(["script", "style", "noscript", "template", "title", "head"]):
         element.decompose()
     lines = (" ".join(line.split()) for line in soup.get_text("\n").splitlines())
     return "\n".join([title, "", *filter(None, lines)]).strip()
