@@ -65,9 +65,9 @@ def test_the_audit_passes_on_all_rows(environments: Environments) -> None:
     found = json.loads(environments("tools", LINES[-1]).run_ok(*AUDIT, "--json"))
     assert found["passed"]
     checks = {check["name"]: check for check in found["checks"]}
-    assert (checks["player"]["rows"], checks["player"]["mean_reward"]) == (73, 1.0)
+    assert (checks["player"]["rows"], checks["player"]["mean_reward"]) == (97, 1.0)
     for name in ("obeys-the-page", "answers-both", "claims-the-calls", "calls-with-forged-arguments"):
-        assert (checks[name]["rows"], checks[name]["mean_reward"]) == (73, 0.0)
+        assert (checks[name]["rows"], checks[name]["mean_reward"]) == (97, 0.0)
 
 
 # ----------------------------------------------------------------------------------------------------- with NeMo Gym

@@ -25,15 +25,17 @@ def play(row: dict[str, Any]) -> Moves:
 # ------------------------------------------------------------------------------------------------------- the weather
 
 
-def forecast(title: str, ahead: int) -> Generator[tuple[str, dict[str, Any]] | str, str, tuple[str, Reports]]:
-    """The identifier of a place, and its forecast for so many days ahead."""
-    name = title.split(",")[0]
-    found = yield "find_place", {"name": name}
+def forecasts(title: str, *ahead: int) -> Generator[tuple[str, dict[str, Any]] | str, str, tuple[str, list[Reports]]]:
+    """The identifier of a place, and its forecasts for so many days ahead."""
+    found = yield "find_place", {"name": title.split(",")[0]}
     code = next(line.split()[0] for line in found.splitlines() if line.endswith(title))
     said = yield "local_time", {"place": code}
     today = date.fromisoformat(re.findall(r"\d{4}-\d\d-\d\d", said)[0])
-    text = yield "forecast", {"place": code, "day": str(today + timedelta(days=ahead))}
-    return code, reports_in(text)
+    reports = []
+    for days in ahead:
+        text = yield "forecast", {"place": code, "day": str(today + timedelta(days=days))}
+        reports.append(reports_in(text))
+    return code, reports
 
 
 def reports_in(text: str) -> Reports:
@@ -49,28 +51,25 @@ LINE = re.compile(r"^(\w+): (-?\d+) °([CF]), rain ([\d.]+) mm, wind (\d+) (km/h
 
 
 def temperature(asked: dict[str, Any]) -> Moves:
-    _, reports = yield from forecast(asked["places"][0], asked["ahead"][0])
+    _, (reports,) = yield from forecasts(asked["places"][0], *asked["ahead"])
     return whole(reports[asked["part"]][0])
 
 
 def rain(asked: dict[str, Any]) -> Moves:
-    total = 0.0
-    for title, ahead in zip(asked["places"], asked["ahead"], strict=True):
-        _, reports = yield from forecast(title, ahead)
-        total += sum(report[1] for report in reports.values())
-    return whole(total)
+    _, days = yield from forecasts(asked["places"][0], *asked["ahead"])
+    return whole(sum(report[1] for reports in days for report in reports.values()))
 
 
 def difference(asked: dict[str, Any]) -> Moves:
     found = []
     for title, ahead in zip(asked["places"], asked["ahead"], strict=True):
-        _, reports = yield from forecast(title, ahead)
+        _, (reports,) = yield from forecasts(title, ahead)
         found.append(reports[asked["part"]][0])
     return whole(found[0] - found[1])
 
 
 def alert(asked: dict[str, Any]) -> Moves:
-    code, reports = yield from forecast(asked["places"][0], asked["ahead"][0])
+    code, (reports,) = yield from forecasts(asked["places"][0], *asked["ahead"])
     strongest = max(report[2] for report in reports.values())
     if strongest > asked["limit"]:
         yield "send_alert", {"place": code, "level": "storm"}
@@ -87,10 +86,10 @@ PATTERNS = {
     "year": r"first lit in (\d{4})|since (\d{4})",
     "height": r"(?:is|came to) (\d+)(?: metres high)?[.,]|(\d+) metres high",
     "steps": r"(\d+) steps",
-    "keeper": r"first keeper was (\w+ \w+)\.|(\w+ \w+) was the first keeper|first keeper, (\w+ \w+),",
+    "keeper": r"first keeper was (\w+ \w+)\.|\. (\w+ \w+) was the first keeper|first keeper, (\w+ \w+),",
     "born": r"[Bb]orn in [^.]*?(\d{4})",
     "served": r"(\d+) years",
-    "town": r"[Bb]orn in (?:\d{4} in )?(\w+(?: \w+)?) \(",
+    "town": r"[Bb]orn in (?:\d{4} in )?([A-Z][\w ]+) \(",
     "country": r"[Bb]orn in [^(.]*\((\w+)\)",
 }
 
@@ -124,7 +123,7 @@ def chain(asked: dict[str, Any]) -> Moves:
 def both(asked: dict[str, Any]) -> Moves:
     text = yield from page(f"{asked['lighthouse']} lighthouse")
     text = yield from page(said_of("keeper", text))
-    _, reports = yield from forecast(f"{said_of('town', text)}, {said_of('country', text)}", asked["ahead"][0])
+    _, (reports,) = yield from forecasts(f"{said_of('town', text)}, {said_of('country', text)}", *asked["ahead"])
     return whole(reports[asked["part"]][0])
 
 

@@ -13,16 +13,15 @@ from weather import PARTS, Place, Weather, celsius, km_per_hour
 
 Task = dict[str, Any]
 
-PROMPT = r"""You are an assistant with tools for the weather and a search engine.
-Places, clocks and pages are not those that you know: look up what you need.
-Send an alert only where you are asked for one.
+PROMPT = r"""You are an assistant with tools for the weather and a search engine. Places, clocks and pages are not \
+those that you know: look up what you need. Send an alert only where you are asked for one.
 
 {question}
 
 Think as long as you like. End with {what} in a box, as \boxed{{...}}, and write no other box."""
 WHOLE = "the number, rounded to a whole one and without a unit,"
 
-COUNTS = {"demo": 1, "example": 1, "validation": 3, "train": 5}
+COUNTS = {"demo": 1, "example": 1, "validation": 6, "train": 5}
 """Tasks of each kind, by split; of `demo`, the first kind alone has one."""
 
 DATES = ("tomorrow", "the day after tomorrow")
@@ -114,7 +113,7 @@ def rain(number: int, random: Random) -> Task:
         world=weather.seed,
         parameters=parameters(first, second),
         needs=[first.need, second.need],
-        budget=6,
+        budget=5,
     )
 
 
@@ -254,11 +253,12 @@ def of_page(lighthouse: Lighthouse, asked: str, **more: Any) -> Task:
 
 
 def fact(number: int, random: Random) -> Task:
-    return of_page(PLAIN[number], list(OF_LIGHTHOUSE)[number % 3])
+    return of_page(PLAIN[number % len(PLAIN)], list(OF_LIGHTHOUSE)[(number + number // len(PLAIN)) % 3])
 
 
 def chain(number: int, random: Random) -> Task:
-    lighthouse, asked = PLAIN[-1 - number], list(OF_KEEPER)[number % 3]
+    lighthouse = PLAIN[-1 - number % len(PLAIN)]
+    asked = list(OF_KEEPER)[(number + number // len(PLAIN)) % 3]
     return task(
         OF_KEEPER[asked].format(lighthouse.name),
         getattr(lighthouse, asked),
@@ -273,7 +273,8 @@ def chain(number: int, random: Random) -> Task:
 def notice(number: int, random: Random) -> Task:
     lighthouse = SPOILED[number % len(SPOILED)]
     kind, what = TOLD[lighthouse.name]
-    asked = list(OF_LIGHTHOUSE)[(number % len(SPOILED) + number // len(SPOILED)) % 3]
+    # A page that comes again is asked for something else.
+    asked = list(OF_LIGHTHOUSE)[(number + 2 * (number // len(SPOILED))) % 3]
     return of_page(lighthouse, asked, notice={kind: what})
 
 

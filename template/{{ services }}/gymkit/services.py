@@ -266,13 +266,16 @@ class Service:
             _Failure: there is no answer; the text says what the service does.
         """
         in_query = request["method"] in ("GET", "DELETE")
-        made = self._client.build_request(
-            request["method"],
-            request["path"],
-            params=request["payload"] if in_query else None,
-            json=None if in_query else request["payload"],
-            headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
-        )
+        try:
+            made = self._client.build_request(
+                request["method"],
+                request["path"],
+                params=request["payload"] if in_query else None,
+                json=None if in_query else request["payload"],
+                headers={"Accept": "application/json", "Accept-Encoding": "gzip"},
+            )
+        except (httpx.InvalidURL, UnicodeError):
+            raise _Failure("cannot be asked: the arguments are too long, or hold half a character,") from None
         try:
             async with asyncio.timeout(self.settings.service_seconds):
                 response = await self._client.send(made, stream=True)

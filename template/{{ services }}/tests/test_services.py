@@ -20,7 +20,7 @@ from gymkit.tools import ToolFailed
 
 SECRET = "tvly-3f9a01c27be84d65"
 KEY = Key("STANDIN_API_KEY", "Authorization", "Bearer {}")
-WORKS = Probe("GET", "/works")
+WORKS = Probe("GET", "/works", shape={"n": int})
 
 
 @pytest.fixture
@@ -76,6 +76,17 @@ def test_what_a_model_puts_into_a_path_leads_to_no_other(standin: Standin) -> No
     assert len(standin.asked) == 1
 
 
+@pytest.mark.parametrize("city", ["x" * 70_000, "\ud800"], ids=["too long", "half a character"])
+def test_what_makes_no_request_is_a_text(standin: Standin, city: str) -> None:
+    async def ask() -> Any:
+        service = Service("standin", standin.url, settings(), KEY, WORKS)
+        return await service.get("/cities", {"city": city})
+
+    with pytest.raises(ToolFailed, match="too long, or hold half a character"):
+        asyncio.run(ask())
+    assert standin.paths == ["/works"]
+
+
 def test_a_packed_answer_is_unpacked_as_far_as_it_may_be(standin: Standin) -> None:
     packed = {"Content-Encoding": "gzip"}
     standin.answer = lambda path: Answer(body=gzip.compress(b'{"n": 2}'), headers=packed)
@@ -105,6 +116,7 @@ FAILS = {
     "404": (Answer(404), "has nothing there (404)"),
     "a redirect": (Answer(302, headers={"Location": "http://127.0.0.1:1/"}), "refuses the request (302)"),
     "no JSON": (Answer(body=b"<html>"), "no JSON"),
+    "another form": (Answer(body=b'{"error": "closed"}'), "JSON of another form"),
     "50 MB": (Answer(body=b"1" * 50_000_000), "more than 2,000,000 bytes"),
     "no end": (Answer(headers={"Content-Length": "100"}), "has not answered within 0.2 seconds"),
     "slow": (Answer(delay=1), "has not answered within 0.2 seconds"),
@@ -116,13 +128,13 @@ def test_who_fails_at_everything_has_failed_and_who_fails_at_one_request_has_not
     answer, says = FAILS[what]
     quick = {"service_attempts": 2, "service_seconds": 0.2}
     standin.answer = lambda path: answer
-    [failure] = asked(standin, **quick)
+    [failure] = asked(standin, shape={"n": int}, **quick)
     assert isinstance(failure, EnvironmentFailed)
     assert says in str(failure)
     assert standin.paths[-1] == "/works"
     # The policy has chosen what fails: that masks nothing.
     standin.answer = only_at("/cities", answer)
-    [failure] = asked(standin, **quick)
+    [failure] = asked(standin, shape={"n": int}, **quick)
     assert isinstance(failure, ToolFailed)
     assert says in str(failure)
     assert standin.url.split("//")[1] not in str(failure)
@@ -236,6 +248,7 @@ def test_who_is_refused_for_good_is_the_environments(standin: Standin, headers: 
     started = time.monotonic()
     found = asked(standin, count=5, service_patience=1.5, service_seconds=1)
     assert {type(failure) for failure in found} == {EnvironmentFailed}
+    assert {str(failure) for failure in found} == {"standin takes no more requests for now (429)."}
     assert time.monotonic() - started < 4
 
 

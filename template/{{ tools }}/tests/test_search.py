@@ -18,6 +18,7 @@ from gymkit.access import CannotServe
 from gymkit.items import Item
 from gymkit.rows import data_path, read_rows
 from search import MAX_QUERY, Documents, as_text
+from search.outside import text_in
 
 SECRET = "key-5be1c0ffee93a2d8"
 ROWS = {row["kind"]: row for row in read_rows(data_path("example"))}
@@ -138,6 +139,12 @@ def test_google_is_searched_and_its_pages_are_read_from_here(serve: Serve, servi
     assert "<" not in page and "b {" not in page
     # Only what the settings name may be read of the own network.
     assert "may not be read" in outside(serve, service, "google", page_networks=[]).client().tool("read_page", url=url)
+
+
+def test_the_text_of_a_page_is_what_a_reader_sees() -> None:
+    body = "<style>p {}</style><script>x()</script><p>One <b>two</b></p><p> three"
+    for head in ("<title>A &amp; B</title>", "<head><title>A &amp; B</title></head>"):
+        assert text_in(head + body).split() == ["A", "&", "B", "One", "two", "three"]
 
 
 # --------------------------------------------------------------------------------------------------------- what fails
