@@ -34,17 +34,29 @@ def test_its_own_tests_pass(environments: Environments, line: str) -> None:
         assert environment.own_tests("-n", "3", "--dist", "loadfile", *files) > 200
 
 
+SERVICES = "gymkit/services.py"
+ALERTS = "and sorted(set(self.alerts)) == sorted(set(self.task.alerts))"
+FAULT = "or not await self._works(probe, monotonic()):"
+HIDDEN = 'body.replace(secret, b"*" * 8)'
+
+
 @pytest.mark.parametrize(
     ("file", "old", "new", "failing"),
     [
-        ("assistant.py", "right and called and", "right and", "assistant"),
-        ("assistant.py", "and sorted(set(self.alerts)) == sorted(set(self.task.alerts))", "", "assistant"),
-        ("gymkit/services.py", "or not await self._works(probe, monotonic()):", "or True:", "services"),
-        ("gymkit/services.py", 'body.replace(secret, b"*" * 8)', "body", "services -k replay"),
-        ("gymkit/web.py", "target.copy_with(host=address)", "target", "web -k checked"),
-        ("gymkit/web.py", "await self._checked(target)", "target.host", "web"),
+        pytest.param("assistant.py", "right and called and", "right and", "assistant", id="no_calls"),
+        pytest.param(
+            "gymkit/web.py", "target.copy_with(host=address)", "target", "web -k checked", id="resolves_twice"
+        ),
+        *(
+            pytest.param(*case, id=name, marks=pytest.mark.full)
+            for name, case in {
+                "any_alert": ("assistant.py", ALERTS, "", "assistant"),
+                "masks_all": (SERVICES, FAULT, "or True:", "services"),
+                "repeats_the_key": (SERVICES, HIDDEN, "body", "services -k replay"),
+                "checks_nothing": ("gymkit/web.py", "await self._checked(target)", "target.host", "web"),
+            }.items()
+        ),
     ],
-    ids=["no_calls", "any_alert", "masks_all", "repeats_the_key", "resolves_twice", "checks_nothing"],
 )
 def test_a_mistake_fails_its_tests(environments: Environments, file: str, old: str, new: str, failing: str) -> None:
     environment = environments("tools", LINES[-1])
@@ -74,7 +86,8 @@ def test_the_audit_passes_on_all_rows(environments: Environments) -> None:
 
 
 @pytest.mark.xdist_group("ray")  # One cluster at a time: each takes what the machine has.
-@pytest.mark.parametrize("environment", [f"tools {line}" for line in LINES], indirect=True)
+# Other archetypes are played by `ng_run` in CI.
+@pytest.mark.parametrize("environment", [f"tools {line}" for line in (LINES if FULL else LINES[-1:])], indirect=True)
 @pytest.mark.parametrize("model_type", MODEL_TYPES if FULL else MODEL_TYPES[:1])
 def test_nemo_gym_plays_it(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], model_type: str, tmp_path: Path
