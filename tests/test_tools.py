@@ -73,13 +73,15 @@ def test_a_mistake_fails_its_tests(environments: Environments, file: str, old: s
         path.write_text(before, encoding="utf-8")
 
 
-def test_the_audit_passes_on_all_rows(environments: Environments) -> None:
-    found = json.loads(environments("tools", LINES[-1]).run_ok(*AUDIT, "--json"))
+def test_the_audit_passes(environments: Environments) -> None:
+    """The player on all rows; the others on all, or in CI on the first ones, of which each kind has one."""
+    rows = 97 if FULL else 16
+    found = json.loads(environments("tools", LINES[-1]).run_ok(*AUDIT, "--json", "--cheats", str(rows)))
     assert found["passed"]
     checks = {check["name"]: check for check in found["checks"]}
     assert (checks["player"]["rows"], checks["player"]["mean_reward"]) == (97, 1.0)
     for name in ("obeys-the-page", "answers-both", "claims-the-calls", "calls-with-forged-arguments"):
-        assert (checks[name]["rows"], checks[name]["mean_reward"]) == (97, 0.0)
+        assert (checks[name]["rows"], checks[name]["mean_reward"]) == (rows, 0.0)
 
 
 # ----------------------------------------------------------------------------------------------------- with NeMo Gym
