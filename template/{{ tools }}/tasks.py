@@ -13,8 +13,9 @@ from weather import PARTS, Place, Weather, celsius, km_per_hour
 
 Task = dict[str, Any]
 
-PROMPT = r"""You are an assistant with tools for the weather and a search engine. Places, clocks and pages are not \
-those that you know: look up what you need. Send an alert only where you are asked for one.
+PROMPT = r"""You are an assistant with tools for the weather and a search engine.
+Places, clocks and pages are not those that you know: look up what you need.
+Send an alert only where you are asked for one.
 
 {question}
 
