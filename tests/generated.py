@@ -30,6 +30,7 @@ SAMPLE = {
     "sandbox": "analysis",
     "computer_use": "office",
     "question": "questions",
+    "tools": "assistant",
     "conversation": "shop",
 }
 """The domain module of each archetype's sample."""
