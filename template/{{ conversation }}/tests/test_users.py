@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 import standin_user
+from harness import Client, LiveServer, Row, says
 
 from gymkit.rows import demo_row
-from harness import Client, LiveServer, Row, says
 
 SPELLINGS = ("/user/turn", "//user/turn/", "/user//turn", "/%75ser/turn", "/user/turn?over=1", "/user/turn/")
 
