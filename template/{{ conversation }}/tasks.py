@@ -57,7 +57,7 @@ def tasks() -> dict[str, list[Task]]:
     kinds = [(kind, seed) for kind in MET for seed in range(6)] + [(kind, seed) for kind in UNMET for seed in range(3)]
     Random(20260314).shuffle(kinds)
     made = [task(kind, 100 + number) for number, (kind, _) in enumerate(kinds)]
-    splits = {"example": made[:6], "validation": made[6:24], "train": made[24:], "demo": [task(damaged, DEMO_SEED)]}
+    splits = {"example": made[:6], "validation": made[6:52], "train": made[52:], "demo": [task(damaged, DEMO_SEED)]}
     return {
         split: [{"task_id": f"shop-{split}-{number:03d}", **each} for number, each in enumerate(chosen)]
         for split, chosen in splits.items()
