@@ -328,7 +328,7 @@ def test_an_episode_is_played_to_its_reward(environment: Environment, browser: B
 @on("conversation")
 @pytest.mark.full
 def test_a_person_can_be_the_user(environment: Environment, browser: Browser, url: str) -> None:
-    with opened(browser, url) as page:
+    with opened(browser, url, expected="409") as page:
         form = page.locator("form[data-tool='user/turn']")
         for number, leaves in enumerate(("false", "true")):
             form.locator("[name='text']").fill("Who are you?")
