@@ -43,6 +43,8 @@ LONGEST_FIRST = (
         "computer_use",
         "sandbox",
         "question",
+        "tools",
+        "conversation",
         "user_environments",
         "gymkit",
         "container",

@@ -35,7 +35,12 @@ The server
 - `signatures`  a tool's function: which parameters make up its arguments
 - `schemas`     the tools' schemas, made from the routes
 - `judge`       asks a judge model where no rule decides (where an archetype has one)
+- `services`    a service outside: key, rate, retries, and whose fault a failure is (where an archetype has one)
+- `replay`      what services have answered, recorded and given again
+- `web`         pages of the public web, and none of the server's own network
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
+- `users`       a user who answers what a policy says, by a script (`scripts`) or a model (where an archetype has one)
+- `second_model`  a model that the environment asks: as a judge, or as a user
 - `cluster`     work on a Ray cluster
 
 A client
@@ -56,6 +61,7 @@ What all of them use
 - `redaction`   keys, kept out of what is shown, logged, recorded or answered
 - `responses`   a model's response, read from a request for a verdict
 - `replies`     what a model has answered, read whatever form it comes in
+- `turns`       a user's turn, for whoever plays
 - `logs`        the log: a line per event
 - `metrics`     what `/metrics` shows
 - `items`, `pictures`, `waiting`, `bodies`, `access`, `rate_limit`, `terminal`, `proxies`,

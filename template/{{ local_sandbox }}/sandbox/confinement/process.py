@@ -123,7 +123,8 @@ class Confined:
         except OSError as error:
             raise NoFork(str(error.strerror)) from None
         order = {"room": view.room(limits), "process": view.order(limits), "options": list(options)}
-        if not confined._order(order, limits.processes + 1, owner):  # In the room there is one more.
+        # In the room there is one more.
+        if not confined._order(order, limits.processes + (order["room"] is not None), owner):
             await confined.close()
             raise NoFork("its order is too long")
         return confined
