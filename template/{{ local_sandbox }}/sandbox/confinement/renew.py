@@ -6,6 +6,8 @@ import importlib
 import os
 import sys
 import time
+from collections.abc import Mapping
+from typing import Any
 
 
 def everything(environment: dict[str, str]) -> None:
@@ -14,7 +16,7 @@ def everything(environment: dict[str, str]) -> None:
     os.environ.update(environment)
     show(["python"], environment)
     time.tzset()
-    modules = sys.modules
+    modules: Mapping[str, Any] = sys.modules
     # `random` draws anew by itself, for each fork.
     if "numpy.random" in modules:
         modules["numpy.random"].seed(None)
