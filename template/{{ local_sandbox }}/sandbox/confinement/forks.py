@@ -81,7 +81,7 @@ class ForkServer:
             with theirs:
                 process = subprocess.Popen(
                     [PYTHON, str(PROGRAMS / "fork_server.py"), *self._packages],
-                    stdin=theirs,
+                    stdin=theirs.fileno(),
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
                     cwd="/",
