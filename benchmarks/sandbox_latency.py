@@ -93,8 +93,8 @@ def pss_mb(pid: int) -> float:
 
 def compared(environment: Path, count: int, sessions: int, empty: str) -> None:
     """Both levels, with the fork server and without, in one run."""
-    for level, environ in (("bubblewrap", {}), ("limits", {"PATH": empty})):
-        for forked in (False, True):
+    for forked in (True, False):
+        for level, environ in (("bubblewrap", {}), ("limits", {"PATH": empty})):
             with served(environment, environ=environ, fork_server=forked) as server:
                 time.sleep(5)  # The fork server loads what it holds.
                 first, _ = episodes(server, count, pause=0, later=0)
