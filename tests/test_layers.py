@@ -223,9 +223,13 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def own(files: dict[PurePath, File], module: str) -> PurePath | None:
-    """The environment's file that holds a module, or a name in it."""
-    for root in (PurePath(), PurePath("tests")):
+PROGRAMS = PurePath("sandbox", "confinement")
+"""A folder of programs, which are run by their path and import what stands beside them."""
+
+
+def own(files: dict[PurePath, File], module: str, folder: PurePath = PurePath()) -> PurePath | None:
+    """The environment's file that holds a module, or a name in it, for a file in a folder."""
+    for root in (PurePath(), PurePath("tests"), *([PROGRAMS] if folder == PROGRAMS else [])):
         parts = module.split(".")
         for end in range(len(parts), 0, -1):
             path = root.joinpath(*parts[:end])
@@ -256,7 +260,7 @@ def undeclared(
         for line, module in file.imports:
             top = module.partition(".")[0]
             brings = {normal(name) for name in packages.get(top, [top])} | {WITH_ANOTHER.get(top, "")}
-            if top not in sys.stdlib_module_names and not own(files, module) and not brings & declared:
+            if top not in sys.stdlib_module_names and not own(files, module, path.parent) and not brings & declared:
                 found.append(f"{path}:{line} imports {module}")
     return found
 
