@@ -227,7 +227,7 @@ PROGRAMS = PurePath("sandbox", "confinement")
 """A folder of programs, which are run by their path and import what stands beside them."""
 
 
-def own(files: dict[PurePath, File], module: str, folder: PurePath = PurePath()) -> PurePath | None:
+def own(files: dict[PurePath, File], module: str, folder: PurePath | None = None) -> PurePath | None:
     """The environment's file that holds a module, or a name in it, for a file in a folder."""
     for root in (PurePath(), PurePath("tests"), *([PROGRAMS] if folder == PROGRAMS else [])):
         parts = module.split(".")
