@@ -6,7 +6,6 @@ import importlib
 import os
 import sys
 import time
-from collections.abc import Mapping
 from typing import Any
 
 
@@ -16,25 +15,28 @@ def everything(environment: dict[str, str]) -> None:
     os.environ.update(environment)
     show(["python"], environment)
     time.tzset()
-    modules: Mapping[str, Any] = sys.modules
     # `random` draws anew by itself, for each fork.
-    if "numpy.random" in modules:
-        modules["numpy.random"].seed(None)
-    if "tempfile" in modules:
-        modules["tempfile"]._name_sequence = None
-        modules["tempfile"].tempdir = None
-    if "multiprocessing.process" in modules:
-        process = modules["multiprocessing.process"]
+    if numpys := loaded("numpy.random"):
+        numpys.seed(None)
+    if names := loaded("tempfile"):
+        names._name_sequence = names.tempdir = None
+    if process := loaded("multiprocessing.process"):
         process.current_process().authkey = os.urandom(32)
-    if "ssl" in modules:
+    if ssl := loaded("ssl"):
         # OpenSSL tells a fork by its process id, and two namespaces may have the same.
-        modules["ssl"].RAND_add(os.urandom(48), 48)
-    if "uuid" in modules:
-        modules["uuid"]._node = modules["uuid"]._last_timestamp = None
-    if "platform" in modules:
-        modules["platform"]._uname_cache = None  # with the name of the machine
-    modules["site"].USER_BASE = modules["site"].USER_SITE = None
+        ssl.RAND_add(os.urandom(48), 48)
+    if uuid := loaded("uuid"):
+        uuid._node = uuid._last_timestamp = None
+    if platform := loaded("platform"):
+        platform._uname_cache = None  # with the name of the machine
+    if site := loaded("site"):
+        site.USER_BASE = site.USER_SITE = None
     importlib.invalidate_caches()
+
+
+def loaded(name: str) -> Any:
+    """A module, or None if it is not loaded."""
+    return sys.modules.get(name)
 
 
 def show(arguments: list[str], environment: dict[str, str]) -> None:
