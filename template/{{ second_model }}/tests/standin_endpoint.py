@@ -1,6 +1,6 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""What the stand-ins for a second model have in common: an OpenAI-compatible endpoint on loopback (Chat Completions, and
-the Responses API).
+"""What the stand-ins for a second model share: an OpenAI-compatible endpoint on loopback (Chat Completions, and the
+Responses API).
 """
 
 import json
