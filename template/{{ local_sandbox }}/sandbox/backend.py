@@ -177,7 +177,7 @@ class LocalSandbox:
         # If one of them fails, the other is still done.
         with contextlib.suppress(Exception):
             if kernel is not None:
-                await kernel.close()
+                await kernel.end()
         with contextlib.suppress(Exception):
             if place is not None:
                 await asyncio.to_thread(place.remove)

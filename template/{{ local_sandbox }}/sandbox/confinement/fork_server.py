@@ -8,7 +8,7 @@ Standard input is a socket. Each message on it brings the descriptors of a sandb
 what a sandbox is to be: its fork does, from `CONTROL`. So a sandbox finds nothing of others in the memory that it got.
 
 A fork is a guard, as `guard.py`, whose order says also: `room` (the command line of bubblewrap, or null), `process` (as
-for `enter.py`) and `options` (of `kernel.py`). When it ends it writes its exit code to `STATUS`.
+for `enter.py`) and `connection` (for `kernel.py`). When it ends it writes its exit code to `STATUS`.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import enter
@@ -30,9 +31,25 @@ import room
 
 CONTROL, STDOUT, STDERR, STATUS = range(4)
 """The descriptors of a guard."""
+LATE = (
+    "IPython.core.completerlib",
+    "IPython.core.debugger",
+    "IPython.core.magics.execution",
+    "IPython.core.magics.namespace",
+    "IPython.core.oinspect",
+    "IPython.extensions.storemagic",
+    "ipykernel.debugger",
+    "pexpect",
+    "pygments.formatters.terminal256",
+    "stack_data",
+    "tornado.locks",
+    "tornado.platform.asyncio",
+    "tornado.queues",
+)
+"""What IPython imports only when a kernel starts, or fails with a cell."""
 
 
-def preload(packages: list[str]) -> list[str]:
+def preload(packages: Sequence[str]) -> list[str]:
     """Import packages; the names of those that cannot be."""
     missing = []
     for name in packages:
@@ -118,8 +135,8 @@ def fork_here() -> int:
     return child
 
 
-def become_interpreter(order: dict[str, Any]) -> list[str]:
-    """Give up all that is the guard's; the options of the kernel."""
+def become_interpreter(order: dict[str, Any]) -> str:
+    """Give up all that is the guard's; the kernel's connection file."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -132,7 +149,7 @@ def become_interpreter(order: dict[str, Any]) -> list[str]:
     if order["room"]:
         room.drop_rights()
     renew.everything(process["environment"])
-    return order["options"]
+    return order["connection"]
 
 
 def begin() -> socket.socket:
@@ -143,6 +160,7 @@ def begin() -> socket.socket:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
+    preload(LATE)
     missing = preload(sys.argv[1:])
     for name, module in list(sys.modules.items()):
         if os.path.dirname(getattr(module, "__file__", None) or "") == here and name != "__main__":

@@ -88,18 +88,18 @@ class Kernel:
         """
         if self._forks is not None:
             try:
-                options, view = self._prepare()
-                forked = Confined.fork(self._forks, options, view, self.limits, owner=True)
+                connection, view = self._prepare()
+                forked = Confined.fork(self._forks, connection, view, self.limits, owner=True)
                 return await self._begin(await forked, seconds)
             except (NoFork, Ended) as error:
                 log.warning("A sandbox starts slowly, without a fork: %s", error)
-                await self._abandon()
-        options, view = self._prepare()
-        command = view.command([PYTHON, f"{view.programs}/kernel.py", *options], self.limits)
+                await self.end()
+        connection, view = self._prepare()
+        command = view.command([PYTHON, f"{view.programs}/kernel.py", connection], self.limits)
         await self._begin(await Confined.start(command, self.place, self.limits.processes, owner=True), seconds)
 
-    def _prepare(self) -> tuple[list[str], View]:
-        """Sockets for a new process: the options that tell it of them, and what it sees."""
+    def _prepare(self) -> tuple[str, View]:
+        """Sockets for a new process: the file that tells it of them, and what it sees."""
         view = View(self.place, shared=self._folder)
         key = secrets.token_hex(16)
         self._session = Session(key=key.encode())
@@ -107,7 +107,7 @@ class Kernel:
         self._shell = self._connect(zmq.DEALER, 1)
         self._iopub = self._connect(zmq.SUB, 2)
         self._control = self._connect(zmq.DEALER, 4)
-        return ["-f", f"{view.folder}/connection.json", "--HistoryManager.enabled=False"], view
+        return f"{view.folder}/connection.json", view
 
     async def _begin(self, process: Confined, seconds: float) -> None:
         """Wait until a new process answers."""
@@ -128,8 +128,8 @@ class Kernel:
         kind = Ended if ended.done() else ConfinementError
         raise kind(f"the interpreter did not start: {why}. {output.stderr.text()[-500:]}".strip())
 
-    async def _abandon(self) -> None:
-        """End the process, and close the sockets."""
+    async def end(self) -> None:
+        """End the process, and close the sockets. A second call changes nothing."""
         for socket in self._sockets:
             socket.close()
         self._sockets.clear()
@@ -262,6 +262,20 @@ class Kernel:
         finally:
             for task in (reply, collected, too_much):
                 task.cancel()
+        if not execution.dead and (output.too_much.is_set() or not collected.done()):
+            await self._subscribe_anew()
+
+    async def _subscribe_anew(self) -> None:
+        """Leave messages of a cell that still wait to be sent: the next cell's would come after all of them."""
+        assert self.process is not None
+        self._sockets.remove(self._iopub)
+        self._iopub.close()
+        self._iopub = self._connect(zmq.SUB, 2)
+        ready = asyncio.ensure_future(self._wait_until_ready())
+        try:
+            await _first({ready, self.process.ended}, LATE_SECONDS)
+        finally:
+            ready.cancel()
 
     async def _finish_before(self) -> bool:
         """Interrupt a cell whose caller has gone, if there is one; whether no cell runs any more."""
@@ -274,8 +288,8 @@ class Kernel:
         return self._unfinished is None
 
     async def close(self) -> None:
-        """End it, and release its sockets and its folder. A second call changes nothing."""
-        await self._abandon()
+        """End it, and remove its folder. A second call changes nothing."""
+        await self.end()
         await asyncio.to_thread(remove, str(self._folder))
 
 

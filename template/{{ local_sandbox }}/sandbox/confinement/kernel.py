@@ -14,6 +14,7 @@ from typing import Any
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
+from traitlets.config import Config
 
 MOST = 500_000
 """Characters of a value or a traceback; the middle of a longer one is cut."""
@@ -54,13 +55,24 @@ class Kernel(IPythonKernel):
         return reply
 
 
-def main(options: list[str]) -> None:
-    """Be the kernel, with these options of IPython's."""
+class App(IPKernelApp):
+    """Reads no command line and no file of settings: a parser takes longer than half of the rest."""
+
+    def parse_command_line(self, *arguments: Any) -> None:
+        pass
+
+    def load_config_file(self, *arguments: Any, **named: Any) -> None:
+        pass
+
+
+def main(connection_file: str) -> None:
+    """Be the kernel that a file tells how to connect to."""
     # Loading the debugger takes longer than all the rest of a start, and nobody here can use it.
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     sys.stdout, sys.stderr = Stream(1), Stream(2)
-    app = IPKernelApp.instance(kernel_class=Kernel, outstream_class=None)
-    app.initialize(options)
+    config = Config({"HistoryManager": {"enabled": False}})
+    app = App.instance(kernel_class=Kernel, outstream_class=None, connection_file=connection_file, config=config)
+    app.initialize([])
     del sys.modules["debugpy"]
     assert app.shell is not None
     hook: Any = app.shell.displayhook
@@ -76,4 +88,4 @@ def main(options: list[str]) -> None:
 if __name__ == "__main__":
     # The folder of this program: its modules would hide the agent's own of the same name.
     sys.path.pop(0)
-    main(sys.argv[1:])
+    main(sys.argv[1])

@@ -110,10 +110,8 @@ class Confined:
         return confined
 
     @classmethod
-    async def fork(
-        cls, server: ForkServer, options: Sequence[str], view: View, limits: Limits, owner: bool
-    ) -> "Confined":
-        """A fork of the fork server's that becomes a kernel with some options.
+    async def fork(cls, server: ForkServer, connection: str, view: View, limits: Limits, owner: bool) -> "Confined":
+        """A fork of the fork server's that becomes a kernel, with a connection file.
 
         Raises:
             NoFork: it cannot be had.
@@ -122,7 +120,7 @@ class Confined:
             confined = await cls._guarded(view.place, lambda *descriptors: Forked.start(server, *descriptors))
         except OSError as error:
             raise NoFork(str(error.strerror)) from None
-        order = {"room": view.room(limits), "process": view.order(limits), "options": list(options)}
+        order = {"room": view.room(limits), "process": view.order(limits), "connection": connection}
         # In the room there is one more.
         if not confined._order(order, limits.processes + (order["room"] is not None), owner):
             await confined.close()
