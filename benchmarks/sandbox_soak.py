@@ -2,15 +2,20 @@
 
     uv run python benchmarks/sandbox_soak.py ENVIRONMENT [--episodes 500] [--faults 50]
 
-ENVIRONMENT is a generated folder with its .venv. Exits with 1 where a process, folder or descriptor is left over, or
-the server's memory has grown by more than 10% since the first fifty episodes.
+ENVIRONMENT is a generated folder with its .venv, with the example's tasks and player. Each episode plays one of its
+rows, every third with a wrong answer. Exits with 1 where a reward is not what the answer deserves, where a process,
+folder or descriptor is left over, or where the server's memory has grown by more than 10% since the first fifty.
 """
 
 import argparse
+import importlib.util
+import json
 import sys
 import time
+from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from served import Agent, Served, served
 
@@ -22,16 +27,60 @@ FAULTS = (
 )
 
 
-def episode(environment: Served, fault: str | None) -> None:
+Row = dict[str, Any]
+Player = Callable[[Row], Generator[tuple[str, Row], str, None]]
+
+
+def player_of(environment: Path) -> Player:
+    """`play` of its policy.py."""
+    spec = importlib.util.spec_from_file_location("policy", environment / "policy.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.play
+
+
+def played(agent: Agent, play: Player, row: Row, wrong: bool) -> float:
+    """The reward for the player's answer, or for a wrong one."""
+    output: str | None = None
+    calls = play(row)
+    try:
+        while True:
+            name, arguments = calls.send(output)  # pyright: ignore[reportArgumentType]
+            if name == "submit_answer" and wrong:
+                arguments = {"answer": "none of these"}
+            output = agent.post(f"/{name}", **arguments)["output"]
+    except StopIteration:
+        pass
+    response = {
+        "id": "resp_soak",
+        "created_at": 0,
+        "model": "player",
+        "object": "response",
+        "output": [],
+        "parallel_tool_calls": True,
+        "tool_choice": "auto",
+        "tools": [],
+    }
+    verdict = agent.post("/verify", **row, response=response)
+    assert not verdict.get("mask_sample"), verdict.get("failure_reason")
+    return verdict["reward"]
+
+
+def episode(environment: Served, play: Player, row: Row, wrong: bool, fault: str | None) -> bool:
+    """Play a row; whether the reward is the right one."""
     agent = Agent(environment.url)
-    agent.post("/seed_session")
+    agent.post("/seed_session", **row)
     assert agent.run("x = 20\nprint('y' * 50_000)\nx + 22").endswith("42")
     if fault is not None:
         output = agent.run(fault)
         assert "started anew" in output or "was interrupted" in output, output
         assert agent.run("6 * 7").endswith("42")
     agent.post("/run_shell", command="echo done")
+    right = played(agent, play, row, wrong) == (0 if wrong else 1)
     agent.post("/close_session")
+    return right
 
 
 def main() -> None:
@@ -46,23 +95,30 @@ def main() -> None:
         FAULTS[number // every % len(FAULTS)] if every and number % every == 0 else None
         for number in range(arguments.episodes)
     ]
+    play = player_of(arguments.environment)
+    rows = [json.loads(line) for line in (arguments.environment / "data/example.jsonl").read_text().splitlines()]
     started = time.monotonic()
     with served(arguments.environment, cell_seconds=2) as environment, ThreadPoolExecutor(arguments.at_once) as pool:
-        episode(environment, None)
+
+        def of_number(number: int) -> bool:
+            return episode(environment, play, rows[number % len(rows)], number % 3 == 2, faults[number])
+
+        of_number(1)
         processes = environment.descendants()  # the fork server
-        list(pool.map(lambda fault: episode(environment, fault), faults[:50]))
+        wrong = list(pool.map(of_number, range(50))).count(False)
         rss, descriptors = environment.rss_mb(), environment.descriptors()
         print(f"after 50 episodes: {rss:.0f} MB, {descriptors} descriptors", flush=True)
-        list(pool.map(lambda fault: episode(environment, fault), faults[50:]))
+        wrong += list(pool.map(of_number, range(50, arguments.episodes))).count(False)
         time.sleep(2)
         left = environment.descendants() - processes, environment.folders(), environment.descriptors() - descriptors
         grown = environment.rss_mb() / rss - 1
     seconds = time.monotonic() - started
     print(
         f"after {arguments.episodes} episodes, {sum(map(bool, faults))} with a fault, {seconds:.0f} s: "
-        f"memory {grown:+.1%}; left over: {left[0]} processes, {left[1]} folders, {left[2]} descriptors"
+        f"{wrong} rewards wrong; memory {grown:+.1%}; "
+        f"left over: {left[0]} processes, {left[1]} folders, {left[2]} descriptors"
     )
-    sys.exit(left[0] > 0 or left[1] > 0 or left[2] > 0 or grown > 0.1)
+    sys.exit(wrong > 0 or left[0] > 0 or left[1] > 0 or left[2] > 0 or grown > 0.1)
 
 
 if __name__ == "__main__":
