@@ -14,7 +14,6 @@ from typing import Any
 from ipykernel.ipkernel import IPythonKernel
 from ipykernel.kernelapp import IPKernelApp
 from ipykernel.zmqshell import ZMQInteractiveShell
-from traitlets.config import Config
 
 MOST = 500_000
 """Characters of a value or a traceback; the middle of a longer one is cut."""
@@ -70,8 +69,8 @@ def main(connection_file: str) -> None:
     # Loading the debugger takes longer than all the rest of a start, and nobody here can use it.
     sys.modules["debugpy"] = None  # type: ignore[assignment]
     sys.stdout, sys.stderr = Stream(1), Stream(2)
-    config = Config({"HistoryManager": {"enabled": False}})
-    app = App.instance(kernel_class=Kernel, outstream_class=None, connection_file=connection_file, config=config)
+    app = App.instance(kernel_class=Kernel, outstream_class=None, connection_file=connection_file)
+    app.config["HistoryManager"]["enabled"] = False
     app.initialize([])
     del sys.modules["debugpy"]
     assert app.shell is not None
