@@ -2,7 +2,7 @@
 """The parts of `gymkit wrap`: reading a domain's class, and writing an environment around it.
 
 - `interface`  what has been read of a class: plain data
-- `types`      a type as source code, and whether JSON can hold it
+- `hints`      a type as source code, and whether JSON can hold it
 - `reader`     imports the module and reads it, in a process of its own
 - `reading`    starts that process, with a time limit
 - `server_code`, `other_code`  the files that are written
