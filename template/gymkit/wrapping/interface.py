@@ -64,6 +64,8 @@ class Interface:
     """Those of them that are bools."""
     close: str | None = None
     """`method` or `async method`, where the class has a `close()`."""
+    render: str | None = None
+    """The render mode of a Gymnasium environment."""
 
 
 ADAPTER: TypeAdapter[Interface] = TypeAdapter(Interface)

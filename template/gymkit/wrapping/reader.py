@@ -60,10 +60,12 @@ def read(module_name: str, name: str, wanted: list[str], reward: str) -> Interfa
     shape = _shape(kind)
     interface = Interface(shape, module_name, name, file, _summary(kind))
     if shape == "dataset":
+        interface.constructor = _config(kind, file)
         return interface
     interface.constructor = _constructor(kind, file)
     if shape == "gymnasium":
         interface.methods = [_step(kind, file)]
+        interface.render = "ansi" if "ansi" in getattr(kind, "metadata", {}).get("render_modes", []) else None
         return interface
     interface.members = _members(kind)
     interface.truths = [key for key in interface.members if _result(kind, key) is bool]
@@ -171,8 +173,9 @@ def _parameter(
         raise WrapError(f"{where} is positional-only, and tools are called by names: remove the `/`, or {without}.")
     if parameter.kind in (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD):
         raise WrapError(f"{where} takes anything: name its arguments, or {without}.")
-    hint = hints.get(parameter.name, str)
     required = parameter.default is inspect.Parameter.empty
+    kind = type(parameter.default)
+    hint = hints.get(parameter.name, str if required else kind if kind in (str, int, float, bool) else Any)
     default = None if required else default_source(parameter.default)
     if not required and default is None:
         return None
@@ -182,6 +185,8 @@ def _parameter(
         if not required:
             return None
         raise WrapError(f"{where}: JSON cannot hold {error}: take a type that it can, or {without}.") from None
+    if parameter.default is None and "None" not in source.text and source.text != "Any":
+        source.text, source.json_text = f"{source.text} | None", f"{source.json_text} | None"
     text = description_in(hint) or described.get(parameter.name, "")
     return Parameter(
         parameter.name,
@@ -216,6 +221,19 @@ def _constructor(kind: type, file: str) -> list[Parameter]:
         if made is not None and not (_shape(kind) == "gymnasium" and parameter.name == "render_mode"):
             found.append(made)
     return found
+
+
+def _config(kind: type, file: str) -> list[Parameter]:
+    """The configuration that a procedural dataset is made with."""
+    function: Any = kind.__init__
+    hints = _hints(function, f"{file}: {kind.__name__}")
+    for name in list(inspect.signature(function).parameters)[1:2]:
+        config = hints.get(name)
+        if not inspect.isclass(config) or not {"seed", "size"} <= set(inspect.signature(config).parameters):
+            raise WrapError(f"{file}: {kind.__name__}({name}) must be a configuration with a seed and a size.")
+        made = (config.__module__, config.__name__)
+        return [Parameter(name, config.__name__, [made], "Any", "The configuration.")]
+    raise WrapError(f"{file}: {kind.__name__} takes no configuration with a seed and a size.")
 
 
 def _class_hints(kind: type) -> dict[str, Any]:
