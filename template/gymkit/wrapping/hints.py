@@ -138,15 +138,15 @@ def default_source(value: Any) -> Source | None:
     """A default as source code; None where it is no value that a reader of the code would write down."""
     if isinstance(value, Enum):
         kind = type(value)
-        return Source(f"{kind.__name__}.{value.name}", "", {(kind.__module__, kind.__name__)})
+        return Source(f"{kind.__name__}.{value.name}", repr(value.value), {(kind.__module__, kind.__name__)})
     if isinstance(value, float) and not (value - value == 0):  # infinite, or not a number
         return None
     if isinstance(value, PLAIN):
-        return Source(repr(value), "")
+        return Source(repr(value), repr(value))
     if isinstance(value, list | tuple) and all(isinstance(each, PLAIN) for each in value):
-        return Source(repr(value), "")
+        return Source(repr(value), repr(value))
     if isinstance(value, dict) and all(isinstance(each, PLAIN) for pair in value.items() for each in pair):
-        return Source(repr(value), "")
+        return Source(repr(value), repr(value))
     return None
 
 

@@ -27,6 +27,8 @@ class Parameter:
     description: str
     default: str | None = None
     """As source code; None where it has to be given."""
+    json_default: str | None = None
+    """The default as a JSON value has it, as source code."""
     described: bool = True
     """Whether the description is the author's."""
     typed: bool = True

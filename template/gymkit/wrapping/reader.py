@@ -195,6 +195,7 @@ def _parameter(
         source.json_text,
         text or f"The {parameter.name.strip('_').replace('_', ' ')}.",
         default.text if default else None,
+        default.json_text if default else None,
         described=bool(text),
         typed=parameter.name in hints,
     )

@@ -221,9 +221,8 @@ def grade(self, episode: None, row: Row, response: Response) -> Verdict:
 
 TEXT_GRADE = '''\
 def grade(self, episode: None, row: Row, response: Response) -> Verdict:
-    """The answer counts, not how it was come by: 1 where the last message states it."""
-    said = final_answer(response).strip()
-    return Verdict(reward=float(said == str(expected_output(row))))
+    """The answer counts, not how it was come by: 1 where the last message states it and no other."""
+    return Verdict(reward=float(stated(final_answer(response)) == [expected_output(row)]))
 '''
 
 GRADES_TEXT = '''\
