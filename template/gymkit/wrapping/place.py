@@ -92,20 +92,20 @@ def copy_of(root: Path) -> Iterator[Place]:
         yield Place(root, copy)
 
 
-def refuse_uncommitted(root: Path, names: list[str], first: bool) -> None:
+def refuse_uncommitted(root: Path, names: list[str], *, is_sample: bool) -> None:
     """Refuse to replace what git could not bring back.
 
     Args:
         root: The environment.
         names: The files that would be replaced or deleted.
-        first: Whether nothing has been wrapped yet. Then a server that is still the sample's may be replaced.
+        is_sample: Whether the server is still the sample's. Then files that git never had may be replaced.
     """
     try:
         asked = ["git", "status", "--porcelain", "--untracked-files=all", "--", *names]
         said = subprocess.run(asked, cwd=root, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         said = None
-    if said is not None and said.returncode == 0:
-        changed = [line[3:] for line in said.stdout.splitlines()]
-        if changed and not (first and all(line.startswith("??") for line in said.stdout.splitlines())):
-            raise WrapError(f"{changed[0]} has changes that git does not have yet: commit them first.")
+    lines = said.stdout.splitlines() if said is not None and said.returncode == 0 else ["?? server.py"]
+    lost = [line[3:] for line in lines if not (is_sample and line.startswith("??"))]
+    if lost:
+        raise WrapError(f"{lost[0]} would be replaced, and git does not have it as it is: commit it first.")

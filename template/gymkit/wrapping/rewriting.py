@@ -1,0 +1,64 @@
+# Part of the template: changes belong there (`copier update` merges this file).
+"""What is said of the environment, in the files that it shares with the template: the sample's name gives way."""
+
+import json
+import re
+
+from gymkit import project
+from gymkit.wrapping.code import Wrapped
+from gymkit.wrapping.place import Place
+
+SAMPLES = {"wordle": ["wordle.py"], "questions": ["questions.py", "constraints.py"]}
+"""The files of each sample's domain."""
+SAMPLE_TESTS = ["tests/test_wordle.py", "tests/test_questions.py", "tests/test_cheats.py", "tests/cheats.py"]
+DOMAINS = {"gymnasium": "games", "functions": "agent"}
+"""NeMo Gym's category of an environment, where the shape tells."""
+
+
+def describe_wrapped(
+    place: Place, wrapped: Wrapped, description: str, domain: str, reward_range: str, target: str, tests: str
+) -> None:
+    """Write the description everywhere but where `gymkit describe` carries it, and the range of the reward."""
+    name = project.environment_name()
+    _, settings = project.resources_server_instance()
+    before = " ".join(str(settings.get("description", "")).split())
+    config = f"configs/{name}.yaml"
+    text = _line(place.read(config), "description", json.dumps(description, ensure_ascii=False))
+    place.write(config, _line(text, "domain", domain or DOMAINS.get(wrapped.interface.shape, "other")))
+    manifest = f"environments/{name}/manifest.yaml"
+    text = place.read(manifest)
+    place.write(manifest, _line(text, "range", f"[{reward_range}]") if reward_range else text)
+    for page in ("README.md", "AGENTS.md"):
+        place.write(page, _page(place.read(page).replace(before, description), wrapped, target, tests))
+    answers = ".copier-answers.yml"
+    if (place.copy / answers).is_file():
+        kept = [line for line in place.read(answers).splitlines() if not line.startswith("wrap_class:")]
+        place.write(answers, "\n".join([*kept, f"wrap_class: {json.dumps(target)}", ""]))
+
+
+def _line(text: str, key: str, value: str) -> str:
+    return re.sub(rf"^(\s*){key}: .*$", lambda match: f"{match[1]}{key}: {value}", text, count=1, flags=re.MULTILINE)
+
+
+def _page(text: str, wrapped: Wrapped, target: str, tests: str) -> str:
+    """A page without the sample."""
+    module = wrapped.interface.module
+    is_here = "." not in module and wrapped.interface.file == f"{module}.py"
+    shown = f"`{module}.py`" if is_here else f"`{module}`"
+    text = re.sub(
+        r"^The \w+ (?:is|are) a sample\. Replace it in this order:$",
+        f"`gymkit wrap` has written the environment around `{target}` ([docs/wrapping.md](docs/wrapping.md)). Look at each part, in this "
+        "order:",
+        text,
+        flags=re.MULTILINE,
+    )
+    text = re.sub(
+        r"^1\. \*\*The domain\*\*:.*?(?=^   `uv add PACKAGE`)",
+        f"1. **The domain**: {shown}. It stays as it is. When it changes: `uv run gymkit wrap`.\n",
+        text,
+        flags=re.MULTILINE | re.DOTALL,
+    )
+    for sample, files in SAMPLES.items():
+        text = re.sub(", ".join(f"`{re.escape(file)}`" for file in files), lambda _: shown, text)
+        text = text.replace(f"tests/test_{sample}.py", tests)
+    return text.replace("`tests/test_cheats.py`, ", "")
