@@ -7,7 +7,7 @@
     gymkit wrap                                     again, after the class has changed: what you edited stays
     gymkit wrap --check                             exit 1 where class and tools have drifted apart
 
-The module itself is not changed. All is tried in a copy of the environment first. docs/wrapping.md says what is written.
+The module itself is not changed, and all is tried in a copy of the environment first. docs/wrapping.md says more.
 """
 
 import argparse
@@ -15,14 +15,15 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from gymkit.project import ROOT, environment_name, reward_range
+from gymkit.project import ROOT, environment_name
 from gymkit.wrapping import merging, other_code, rewriting
 from gymkit.wrapping.code import Wrapped, capitalized
 from gymkit.wrapping.interface import ADAPTER, Interface, WrapError, as_data
 from gymkit.wrapping.place import Place, copy_of, refuse_uncommitted
-from gymkit.wrapping.reading import Target, read_interface, target_of
+from gymkit.wrapping.reading import read_interface, target_of
 from gymkit.wrapping.server_code import server_code
 
 RECORD = "tests/wrapped.json"
@@ -42,15 +43,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--finish", help=argparse.SUPPRESS)
 
 
-def run(options: argparse.Namespace, finish: Callable[[str], None]) -> int:
+def run(options: argparse.Namespace, load: Callable[[], tuple[Any, ...]]) -> int:
     """Wrap, wrap again, or check; the exit status.
 
     Args:
         options: Of the command line.
-        finish: Writes rows and cases of the environment that it is called in, and its answer into a file (`finishing`).
+        load: Loads server class, tasks, row schema and player.
     """
     if options.finish:
-        finish(options.finish)
+        from gymkit.wrapping.finishing import finish  # NeMo Gym takes seconds to import.
+
+        finish(Path(options.finish), *load())
         return 0
     before = _record()
     if options.check:

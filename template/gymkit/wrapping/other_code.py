@@ -3,7 +3,6 @@
 
 import json
 from pprint import pformat
-from typing import Any
 
 from gymkit.wrapping.code import Wrapped, import_lines, quoted, row_key
 
@@ -140,13 +139,13 @@ class TaskData(BaseModel):
 {fields}    row_key: str = Field(default="", description="Random: a model cannot know the whole row. `gymkit data` adds it.")
 '''
 
-TRUTH = '''
+TRUTH = """
 class GroundTruth(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     expected_output: {type} = Field(description="The answer.")
 
-'''
+"""
 
 
 def task_data_code(wrapped: Wrapped) -> str:
@@ -216,7 +215,9 @@ def policy_code(wrapped: Wrapped, earned: dict[str, float], highest: float) -> s
     if shape == "dataset":
         to_do = "It is no solver: it says the answer that is in the row."
     elif shape == "functions":
-        to_do = "To do: it calls tools at random, and says the answer that is in the row. Write one that solves the tasks."
+        to_do = (
+            "To do: it calls tools at random, and says the answer that is in the row. Write one that solves the tasks."
+        )
     body = ("" if shape == "dataset" else RANDOM) + (SAYS if shape in ("dataset", "functions") else "")
     said = "" if set(earned.values()) <= {highest} else _earned(earned)
     return POLICY.format(to_do=to_do, calls="" if shape == "dataset" else CALLS, body=body, earned=said)
@@ -256,17 +257,17 @@ def test_the_player_solves_the_first_task(client: Client, rows: list[Row]) -> No
     assert played(client, rows[0])["reward"] == project.reward_range()[1]
 '''
 
-EACH_TOOL = '''
+EACH_TOOL = """
 def test_each_tool_answers(client: Client, rows: list[Row]) -> None:
     client.seed(rows[0])
     for tool in client.tools():
         answer = client.tool(tool["name"], **any_arguments(tool, Random(1), []))
         assert not answer.startswith(f"{tool['name']} failed"), answer
 
-'''
+"""
 
-PENDING = '''
-@pytest.mark.xfail(strict=True, reason="policy.py calls tools at random: when it solves the task, delete this line")'''
+PENDING = """
+@pytest.mark.xfail(strict=True, reason="policy.py calls tools at random: when it solves the task, delete this line")"""
 
 
 def tests_code(wrapped: Wrapped, earned: dict[str, float], highest: float) -> str:
@@ -278,5 +279,3 @@ def tests_code(wrapped: Wrapped, earned: dict[str, float], highest: float) -> st
         each_tool="" if wrapped.interface.shape == "dataset" else EACH_TOOL,
         pending="" if first == highest else PENDING,
     )
-
-

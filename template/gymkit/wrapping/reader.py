@@ -53,7 +53,9 @@ def read(module_name: str, name: str, wanted: list[str], reward: str) -> Interfa
         )
     kind = getattr(module, name, None)
     if not inspect.isclass(kind):
-        classes = [key for key, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module_name]
+        classes = [
+            key for key, value in vars(module).items() if inspect.isclass(value) and value.__module__ == module_name
+        ]
         raise WrapError(f"{file} has no class {name}. Its classes: {', '.join(classes) or 'none'}.")
     if inspect.isabstract(kind):
         raise WrapError(f"{file}: {name} is abstract: name a class that can be made.")
@@ -268,7 +270,7 @@ def _result(kind: type, key: str) -> Any:
     if not inspect.isfunction(function):
         return _class_hints(kind).get(key)
     required = [each for each in inspect.signature(function).parameters.values() if each.default is each.empty]
-    if len(required) != 1 or not isinstance(value, property) and len(inspect.signature(function).parameters) != 1:
+    if len(required) != 1 or (not isinstance(value, property) and len(inspect.signature(function).parameters) != 1):
         return None
     with contextlib.suppress(Exception):
         return get_type_hints(function).get("return")
@@ -276,7 +278,13 @@ def _result(kind: type, key: str) -> Any:
 
 
 def _kind(function: Any) -> str:
-    return "async method" if inspect.iscoroutinefunction(function) else "method" if inspect.isfunction(function) else "property"
+    return (
+        "async method"
+        if inspect.iscoroutinefunction(function)
+        else "method"
+        if inspect.isfunction(function)
+        else "property"
+    )
 
 
 def _assigned(kind: type) -> Iterator[str]:
@@ -286,7 +294,9 @@ def _assigned(kind: type) -> Iterator[str]:
     except (OSError, TypeError, SyntaxError):
         return
     for node in ast.walk(tree):
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
         value: Any = getattr(node, "value", None)
         hint = getattr(getattr(node, "annotation", None), "id", "")
         plain = isinstance(value, ast.Constant) and isinstance(value.value, NUMBERS)

@@ -3,7 +3,7 @@
 
 import textwrap
 
-from gymkit.wrapping.code import Wrapped, capitalized, docstring, import_lines, known_as, quoted, renamed, row_key
+from gymkit.wrapping.code import Wrapped, capitalized, docstring, import_lines, quoted, renamed, row_key
 from gymkit.wrapping.interface import Method, Parameter
 
 MODEL_NAMES = {"copy", "json", "dict", "schema", "validate", "construct", "register", "model_config", "model_fields"}
@@ -213,11 +213,11 @@ def _method(text: str) -> str:
     return textwrap.indent(text, "    ")
 
 
-DATASET_GRADE = '''\
+DATASET_GRADE = """\
 def grade(self, episode: None, row: Row, response: Response) -> Verdict:
     entry = {"question": row["question"], "answer": expected_output(row), "metadata": row["metadata"]}
     return Verdict(reward=float(DATASET.score_answer(final_answer(response).strip(), entry)))
-'''
+"""
 
 TEXT_GRADE = '''\
 def grade(self, episode: None, row: Row, response: Response) -> Verdict:
@@ -225,18 +225,18 @@ def grade(self, episode: None, row: Row, response: Response) -> Verdict:
     return Verdict(reward=float(stated(final_answer(response)) == [expected_output(row)]))
 '''
 
-GRADES_TEXT = '''\
+GRADES_TEXT = """\
 @property
 def grades_text(self) -> bool:
     return True
-'''
+"""
 
-GYMNASIUM_GRADE = '''\
+GYMNASIUM_GRADE = """\
 def grade(self, episode: GymnasiumEpisode, row: Row, response: Response) -> Verdict:
     return Verdict(reward=episode.reward, metrics={"steps": episode.steps})
-'''
+"""
 
-GYMNASIUM_END = '''\
+GYMNASIUM_END = """\
 def end_episode(self, episode: GymnasiumEpisode) -> None:
     episode.close()
-'''
+"""
