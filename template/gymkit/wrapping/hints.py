@@ -2,6 +2,7 @@
 """A type as source code, and whether JSON can hold it."""
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
@@ -139,7 +140,7 @@ def default_source(value: Any) -> Source | None:
     if isinstance(value, Enum):
         kind = type(value)
         return Source(f"{kind.__name__}.{value.name}", repr(value.value), {(kind.__module__, kind.__name__)})
-    if isinstance(value, float) and not (value - value == 0):  # infinite, or not a number
+    if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, PLAIN):
         return Source(repr(value), repr(value))

@@ -136,7 +136,7 @@ class TaskData(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     task_id: str = Field(description="Names the task in logs and rollouts.")
-{fields}    row_key: str = Field(default="", description="Random: a model cannot know the whole row. `gymkit data` adds it.")
+{fields}    row_key: str = Field(default="", description="Random: a model cannot know the row. `gymkit data` adds it.")
 '''
 
 TRUTH = """

@@ -301,9 +301,9 @@ def _assigned(kind: type) -> Iterator[str]:
         hint = getattr(getattr(node, "annotation", None), "id", "")
         plain = isinstance(value, ast.Constant) and isinstance(value.value, NUMBERS)
         for target in targets:
-            if isinstance(target, ast.Attribute) and not target.attr.startswith("_"):
-                if plain or hint in ("bool", "int", "float"):
-                    yield target.attr
+            is_number = plain or hint in ("bool", "int", "float")
+            if is_number and isinstance(target, ast.Attribute) and not target.attr.startswith("_"):
+                yield target.attr
 
 
 # ---------------------------------------------------------------------------------------------------------- gymnasium
@@ -317,7 +317,7 @@ def _step(kind: type, file: str) -> Method:
         space = kind().action_space
     except Exception as error:
         raise WrapError(
-            f"{file}: {kind.__name__}() fails: {type(error).__name__}: {_line(error)}. It must be made without arguments."
+            f"{file}: {kind.__name__}() fails: {type(error).__name__}: {_line(error)}. It must want no arguments."
         ) from None
     if isinstance(space, gymnasium.spaces.Discrete):
         low, high = int(space.start), int(space.start + space.n) - 1

@@ -53,9 +53,7 @@ def target_of(text: str, root: Path) -> Target:
     if (path.parent / "__init__.py").is_file():
         top = next(folder for folder in path.parents if not (folder / "__init__.py").is_file())
         module = ".".join(path.relative_to(top).with_suffix("").parts)
-        raise WrapError(
-            f"{place} is part of a package: `uv add --editable` the project that it belongs to, and wrap {module}:{name}."
-        )
+        raise WrapError(f"{place} is part of a package: `uv add --editable` its project, and wrap {module}:{name}.")
     if not path.stem.isidentifier() or path.stem in OWN_FILES:
         raise WrapError(f"{place}: an environment can have no module of yours called {path.stem}: rename the file.")
     there = root / path.name
