@@ -75,6 +75,8 @@ def quoted(text: str, column: int) -> str:
     if column + len(whole) <= WIDTH - 2:
         return whole
     parts = textwrap.wrap(text, WIDTH - 24, break_on_hyphens=False, drop_whitespace=False)
+    if len(parts) == 1:
+        return whole
     return "(" + "\n".join(json.dumps(part, ensure_ascii=False) for part in parts) + ")"
 
 

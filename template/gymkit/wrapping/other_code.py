@@ -3,6 +3,7 @@
 
 import json
 from pprint import pformat
+from typing import Any
 
 from gymkit.wrapping.code import Wrapped, import_lines, quoted, row_key
 
@@ -75,10 +76,16 @@ def _first_call(wrapped: Wrapped, prompt: str) -> tuple[str, str, str]:
     """The answer of the first task, its prompt, and the import that it needs: a function's result, or what is given."""
     if "expected_output" in wrapped.tasks:
         return json.dumps(wrapped.tasks["expected_output"]), prompt, ""
-    samples = {"str": "text", "int": 3, "float": 2.5, "bool": True}
+    samples: dict[str, list[Any]] = {
+        "str": ["a text", "text"],
+        "int": [12, 7],
+        "float": [2.5, 4.0],
+        "bool": [True, False],
+    }
     for method in wrapped.interface.methods:
         if not method.is_async and all(each.type in samples for each in method.parameters):
-            arguments = ", ".join(f"{each.name}={samples[each.type]!r}" for each in method.parameters)
+            given = {each.name: samples[each.type][number % 2] for number, each in enumerate(method.parameters)}
+            arguments = ", ".join(f"{name}={value!r}" for name, value in given.items())
             call = f"{wrapped.module}.{method.name}({arguments})"
             asked = f"What does the tool {method.name} answer to ({arguments})? Call it, and say its answer alone."
             package = wrapped.interface.module.rpartition(".")[0]

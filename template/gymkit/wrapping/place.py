@@ -47,7 +47,7 @@ class Place:
         Raises:
             WrapError: it failed; the message is its last line.
         """
-        environ = os.environ | {"PYTHONPATH": str(self.copy), "PWD": str(self.copy)}
+        environ = os.environ | {"PYTHONPATH": python_path(self.copy), "PWD": str(self.copy)}
         done = subprocess.run(
             command, cwd=self.copy, env=environ, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
         )
@@ -76,6 +76,11 @@ class Place:
             os.replace(beside, target)
         for name in self.deleted:
             (self.root / name).unlink(missing_ok=True)
+
+
+def python_path(root: Path) -> str:
+    """Where a program's modules are looked for: in an environment before all else."""
+    return os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")]))
 
 
 def _same(one: Path, other: Path) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gymkit.wrapping.interface import ADAPTER, Interface, WrapError
+from gymkit.wrapping.place import python_path
 
 SECONDS = 60
 """Time limit of the import."""
@@ -83,7 +84,7 @@ def read_interface(target: Target, root: Path, methods: list[str], reward: str) 
             subprocess.run(
                 command,
                 cwd=root,
-                env=os.environ | {"PYTHONPATH": str(root)},
+                env=os.environ | {"PYTHONPATH": python_path(root)},
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 timeout=SECONDS,

@@ -47,8 +47,8 @@ def _page(text: str, wrapped: Wrapped, target: str, tests: str) -> str:
     shown = f"`{module}.py`" if is_here else f"`{module}`"
     text = re.sub(
         r"^The \w+ (?:is|are) a sample\. Replace it in this order:$",
-        f"`gymkit wrap` has written this around `{target}` ([docs/wrapping.md](docs/wrapping.md)). Go through it in this "
-        "order:",
+        f"`gymkit wrap` has written this around `{target}` ([docs/wrapping.md](docs/wrapping.md)). Go through it in "
+        "this order:",
         text,
         flags=re.MULTILINE,
     )

@@ -30,11 +30,12 @@ def server_code(wrapped: Wrapped) -> str:
     of = f"`{wrapped.interface.name}`" if wrapped.interface.name else "the functions"
     register = f"        app = super().setup_webserver()\n{''.join(routes)}        return app\n"
     parts = [
-        f'"""The environment around {of} of {wrapped.interface.module}.\n\n`uv run gymkit wrap` brings changes of the domain into what nobody has edited here.\n"""\n\n',
+        f'"""The environment around {of} of {wrapped.interface.module}.\n\n'
+        '`uv run gymkit wrap` brings changes of the domain into what nobody has edited here.\n"""\n\n',
         "\n".join(_imports(wrapped)),
         _dataset(wrapped),
         f"\n\n\nclass {name}Config(EnvironmentConfig):\n"
-        '    """Settings of this environment: each with a default here; the file in configs/ may give other values."""\n',
+        '    """Settings of this environment: each with a default here; the file in configs/ may give others."""\n',
         *(f"\n\n{model}" for model in models),
         f"\n\nclass {name}ResourcesServer(EnvironmentServer):\n    config: {name}Config\n",
         f"\n    def setup_webserver(self) -> FastAPI:\n{register}" if routes else "",
