@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import Attach
-from generated import DATA, FULL, LINES, ROOT, Environment, Template, copy_command, run_ok
-from gym_servers import head_server, policy_overrides, servers
+from generated import DATA, FULL, LINES, Environment, Template, copy_command, run_ok
 
 DOMAINS = Path(__file__).with_name("wrapped_domains")
 WRAP = ("uv", "run", "gymkit", "wrap")
@@ -155,3 +154,198 @@ def test_a_player_solves_the_tasks_and_the_audit_passes(wrapped: Wrapped, name: 
     finally:
         assert before
         environment.run_ok(*WRAP)
+
+
+# ------------------------------------------------------------------------------------------------------ wrapped again
+
+
+def test_a_changed_class_is_noticed_and_what_was_edited_stays(wrapped: Wrapped) -> None:
+    environment = wrapped(*IN_CI[0])
+    folder = environment.path
+    domain, server = folder / "orders.py", folder / "server.py"
+    texts = {path: path.read_text() for path in (domain, server, folder / "tests" / "wrapped.json")}
+    domain.write_text(
+        domain.read_text()
+        .replace("def query(self, sql: str)", "def query(self, sql: str, most: int = 100)")
+        .replace("def answer(self, value: float)", "def answer(self, value: float, unit: str)")
+        .replace("def score(", 'def help(self) -> str:\n        """Say what the tables are."""\n'
+                 '        return "orders(id, price)"\n\n    def score(')
+    )  # fmt: skip
+    try:
+        done = environment.run(*WRAP, "--check")
+        assert done.returncode == 1
+        for change in ("answer: its parameters have changed", "query: its parameters have changed", "help is new"):
+            assert f"orders.py: {change}" in done.stderr
+        mine = "output=episode.answer(value=body.value * 1.0, unit='USD')"
+        server.write_text(server.read_text().replace("output=episode.answer(value=body.value)", mine))
+        said = environment.run_ok(*WRAP)
+        assert "server.py: answer: left as it is, because you have edited it" in said
+        text = server.read_text()
+        assert "episode.answer(value=body.value * 1.0," in text
+        assert "most: int = Field(default=100" in text
+        assert "most=body.most" in text
+        assert "    unit: str = Field(" in text
+        assert 'app.post("/help")(self.help)' in text
+        assert environment.run_ok(*WRAP, "--check") == ""
+        environment.run_ok("uv", "run", "ruff", "check", "--no-cache")
+        again = environment.run_ok(*WRAP)
+        assert "answer: left as it is" in again
+        assert server.read_text() == text
+    finally:
+        for path, before in texts.items():
+            path.write_text(before)
+        environment.run_ok(*WRAP)
+
+
+# ---------------------------------------------------------------------------------------------------------- bad input
+
+BAD = """\
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+
+
+class Wants:
+    done: bool = False
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+    def go(self) -> None: ...
+
+
+class Reserved:
+    done: bool = False
+
+    def seed_session(self) -> None: ...
+
+    def go(self) -> None: ...
+
+
+class Yields:
+    done: bool = False
+
+    def go(self) -> Iterator[int]:
+        yield 1
+
+
+class Places:
+    done: bool = False
+
+    def go(self, where: str, /) -> None: ...
+
+
+class Anything:
+    done: bool = False
+
+    def go(self, **rest: str) -> None: ...
+
+
+class NoJson:
+    done: bool = False
+
+    def go(self, where: Callable[[], int]) -> None: ...
+
+    def stay(self) -> None: ...
+
+
+class Unknown:
+    def go(self, where: "Nowhere") -> None: ...  # noqa: F821
+
+
+class Abstract(ABC):
+    @abstractmethod
+    def go(self) -> None: ...
+
+
+class Two:
+    def __init__(self) -> None:
+        self.moves = 0
+        self.won = False
+
+    @property
+    def share(self) -> float:
+        return 0.5
+
+    def go(self) -> None: ...
+"""
+
+REFUSED = {
+    "no_such.py:Thing": "There is no file no_such.py",
+    "no_such_module:Thing": "There is no module no_such_module: name a file beside server.py, or install its package",
+    "bad:Thing": "bad.py has no class Thing. Its classes: Wants, Reserved, Yields, ",
+    "bad": "write module:Class or path:Class",
+    "bad:Wants --reward done": 'bad.py: Wants(key) has no default: give the first task\'s with --task \'{"key": "..."}\'',
+    "bad:Reserved --reward done": "seed_session has the name of an endpoint of NeMo Gym's: rename it, or leave it out "
+    "with --methods go.",
+    "bad:Yields --reward done": "line 26: go is a generator, and a tool answers once: return a list, or ",
+    "bad:Places --reward done": "go(where) is positional-only, and tools are called by names: remove the `/`",
+    "bad:Anything --reward done": "go(rest) takes anything: name its arguments",
+    "bad:NoJson --reward done": "go(where): JSON cannot hold Callable: take a type that it can, or leave it out with "
+    "--methods stay.",
+    "bad:Unknown --reward done": "its types cannot be read: name 'Nowhere' is not defined. Mend them first.",
+    "bad:Abstract --reward done": "bad.py: Abstract is abstract",
+    "bad:Two": "bad.py: Two earns what? Name the reward with --reward. Bools and numbers: share, moves, won.",
+    "bad:Two --reward wons": "Two has no member wons that is one?",
+    "bad:Two --reward won --methods fly": "bad.py has no method fly. Its methods: go.",
+    "bad:Two --reward won --task {": "--task: this is no JSON",
+    "exits:Thing": "exits ends the process when it is imported: put what it does under `if __name__ == '__main__':`.",
+    "gone:Thing": "gone ends the process when it is imported",
+    "needs:Thing": "needs cannot be imported, because it imports no_such_package: `uv add` the package that has it",
+    "broken:Thing": "broken cannot be imported: ZeroDivisionError: division by zero. Mend it first.",
+}
+MODULES = {
+    "bad.py": BAD,
+    "exits.py": "import sys\n\nprint('hello')\nsys.exit(0)\n",
+    "gone.py": "import os\n\nos._exit(0)\n",
+    "needs.py": "import no_such_package\n",
+    "broken.py": "print(1 / 0)\n",
+}
+
+ASK = """
+import json, shlex, sys
+from argparse import ArgumentParser
+from gymkit import wrap
+from gymkit.wrapping.interface import WrapError
+
+said = {}
+for line in json.loads(sys.argv[1]):
+    parser = ArgumentParser()
+    wrap.add_arguments(parser)
+    try:
+        wrap.run(parser.parse_args(shlex.split(line)), lambda: ())
+        said[line] = "wrapped"
+    except WrapError as error:
+        said[line] = str(error)
+print(json.dumps(said))
+"""
+
+
+def test_what_cannot_be_wrapped_is_said_in_one_line_and_nothing_is_written(games: Wrapped) -> None:
+    environment = games("functions", LINES[0])
+    for name, text in MODULES.items():
+        (environment.path / name).write_text(text)
+    commit(environment.path)
+    said = json.loads(environment.run_ok(environment.python, "-c", ASK, json.dumps(list(REFUSED))))
+    for line, wanted in REFUSED.items():
+        assert wanted in said[line]
+        assert "\n" not in said[line]
+    assert run_ok("git", "status", "--porcelain", cwd=environment.path) == ""
+
+
+def test_an_import_that_waits_has_a_time_limit(games: Wrapped) -> None:
+    environment = games("functions", LINES[0])
+    (environment.path / "waits.py").write_text("import time\n\ntime.sleep(100)\n")
+    commit(environment.path)
+    program = ASK.replace("said = {}", "from gymkit.wrapping import reading\nreading.SECONDS = 2\nsaid = {}")
+    said = json.loads(environment.run_ok(environment.python, "-c", program, '["waits:Thing"]'))
+    assert said["waits:Thing"].startswith("waits takes more than 2 seconds to import: put what waits into a function.")
+
+
+def test_edits_that_git_does_not_have_are_not_lost(games: Wrapped) -> None:
+    environment = games("functions", LINES[0])
+    tasks = environment.path / "tasks.py"
+    tasks.write_text(tasks.read_text() + "\n# mine\n")
+    done = environment.run(*WRAP, *WRAPPED["functions"].arguments)
+    assert done.returncode == 1
+    assert "tasks.py would be replaced, and git does not have it as it is: commit it first." in done.stderr
