@@ -46,7 +46,7 @@ def target_of(text: str, root: Path) -> Target:
     if not place.endswith(".py") and os.sep not in place:
         return Target(place, name)
     path = Path(place).expanduser()
-    path = (path if path.is_absolute() else Path(os.environ.get("PWD", os.getcwd())) / path).resolve()
+    path = path.resolve()
     if not path.is_file():
         raise WrapError(f"There is no file {place}: the path is read from the folder in which you are.")
     if path.is_relative_to(root):
