@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Attach
-from generated import DATA, FULL, LINES, Environment, Template, copy_command, run_ok
+from generated import DATA, FULL, LINES, Environment, Template, copier, copy_command, generate, interpreter_for, run_ok
+from gym_servers import head_server, policy_overrides, servers
 
 DOMAINS = Path(__file__).with_name("wrapped_domains")
 WRAP = ("uv", "run", "gymkit", "wrap")
@@ -349,3 +350,83 @@ def test_edits_that_git_does_not_have_are_not_lost(games: Wrapped) -> None:
     done = environment.run(*WRAP, *WRAPPED["functions"].arguments)
     assert done.returncode == 1
     assert "tasks.py would be replaced, and git does not have it as it is: commit it first." in done.stderr
+
+
+# --------------------------------------------------------------------------------------- with Copier, and with NeMo Gym
+
+
+@pytest.mark.full
+def test_a_class_that_is_named_to_copier_is_wrapped_and_plays(template: Template, tmp_path: Path) -> None:
+    shutil.copy(DOMAINS / "orders.py", tmp_path)
+    answers = ("wrap_class=./orders.py:OrdersTask", "wrap_reward=score")
+    environment = generate(template, tmp_path / "my_env", LINES[-1], interpreter_for(LINES[-1]), *answers)
+    assert "Wrapping " in environment.copy_output
+    assert "Ready. Play a first episode" in environment.copy_output
+    said = environment.run_ok("uv", "run", "python", "rollout.py")
+    assert said.rstrip().endswith("Reward: 0"), said  # A player that calls at random has not solved it.
+    assert environment.run_ok(*WRAP, "--check") == ""
+
+
+@pytest.mark.full
+def test_an_update_leaves_the_server_of_a_wrapped_class(template: Template, attach: Attach, tmp_path: Path) -> None:
+    source = Template.clone(tmp_path / "nemo-env-template")
+    folder = tmp_path / "my_env"
+    run_ok(*copy_command(source, folder), "--skip-tasks", cwd=tmp_path)
+    shutil.copy(DOMAINS / "orders.py", folder)
+    environment = attach(folder, LINES[-1])
+    commit(folder)
+    environment.run_ok(*WRAP, *WRAPPED["orders"].arguments)
+    commit(folder)
+    server = (folder / "server.py").read_text()
+    sample = source.path / "template" / "{{ game }}" / "server.py.jinja"
+    sample.write_text(sample.read_text().replace("Guess the word.", "Guess a word."))
+    page = source.path / "template" / "README.md.jinja"
+    page.write_text(page.read_text().replace("## Updates", "## New releases"))
+    source.release("v0.2.0")
+    run_ok(*copier(), "update", "--trust", "--skip-answered", "--skip-tasks", "--defaults", cwd=folder)
+    assert (folder / "server.py").read_text() == server
+    assert "## New releases" in (folder / "README.md").read_text()
+    assert not (folder / "wordle.py").exists()
+    assert environment.run_ok(*WRAP, "--check") == ""
+
+
+@pytest.fixture(scope="session")
+def environment(request: pytest.FixtureRequest, wrapped: Wrapped) -> Environment:
+    """For the fixtures of conftest.py: a wrapped domain on the parameter's line."""
+    name, line = request.param
+    return wrapped(name, line)
+
+
+BY_NEMO_GYM = [(name, line) for name in ("orders", "functions") for line in LINES]
+
+
+@pytest.mark.full
+@pytest.mark.xdist_group("ray")
+@pytest.mark.parametrize("environment", BY_NEMO_GYM, indirect=True, ids=lambda case: "-".join(case))
+def test_nemo_gym_collects_rollouts(
+    environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
+) -> None:
+    """By `ng_run` on 0.4, by `gym eval run` on 0.7."""
+    output = environment.path / "results" / "rollouts.jsonl"
+    if environment.line == "0.7":
+        environment.run_ok(
+            *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
+            *("--output", "results/rollouts.jsonl", "--model-type", "vllm_model", "--model", "standin"),
+            *("--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head_server()),
+            timeout=300,
+            env=environment.activated(),
+        )
+    else:
+        head = head_server()
+        configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
+        start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *venv_of_servers, *head]
+        with servers(environment, tmp_path / "servers.log", *start):
+            environment.run_ok(
+                *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
+                *("+input_jsonl_fpath=data/validation.jsonl", "+output_jsonl_fpath=results/rollouts.jsonl", *head),
+                timeout=180,
+                env=environment.activated(),
+            )
+    results = [json.loads(line) for line in output.read_text().splitlines()]
+    assert len(results) == 5
+    assert all(0 <= result["reward"] <= 1 and result["mask_sample"] is False for result in results)
