@@ -105,9 +105,6 @@ def _wrap(place: Place, wanted: dict[str, str], options: argparse.Namespace, bef
     target = target_of(wanted["target"], ROOT)
     if target.copied_from is not None:
         place.write(target.copied_from.name, target.copied_from.read_text(encoding="utf-8"))
-        unchanged = {target.copied_from.name}
-    else:
-        unchanged = set()
     interface = read_interface(target, place.copy, _list(wanted["methods"]), wanted["reward"])
     wrapped = Wrapped(interface, _class_name(), wanted["reward"], _first_task(wanted["task"]))
     _refuse(wrapped)
@@ -129,7 +126,7 @@ def _wrap(place: Place, wanted: dict[str, str], options: argparse.Namespace, bef
         rewriting.describe_wrapped(
             place, wrapped, description, options.domain, options.range, target.text, f"tests/{tests.split('/')[1]}"
         )
-    left = _write(place, files, before, unchanged)
+    left = _write(place, files, before)
     earned = _finish(place, wrapped, files, tests, left)
     record = {**wanted, "target": target.text, "interface": as_data(interface)}
     record["files"] = {name: merging.digest(place.read(name)) for name in files if name not in left} | {
@@ -166,26 +163,31 @@ def _refuse(wrapped: Wrapped) -> None:
         )
 
 
-def _write(place: Place, files: dict[str, str], before: dict[str, Any], unchanged: set[str]) -> list[str]:
+def _write(place: Place, files: dict[str, str], before: dict[str, Any]) -> list[str]:
     """Write the files; the names of those, and of the server's parts, that the user has edited and that stay."""
     current = {name: place.read(name) for name in files if before and (place.copy / name).is_file()}
     for name, text in files.items():
         place.write(name, text)
-    kept, place.written = place.written & unchanged, place.written - unchanged
-    place.tidy()
-    place.written |= kept
-    left = []
-    for name, text in current.items():
-        if merging.digest(text) == before["files"].get(name):
-            continue
+    place.tidy(*files)
+    left = [name for name, text in current.items() if merging.digest(text) != before["files"].get(name)]
+    for name in left[:]:
+        text = current[name]
         if name == "server.py":
             text, parts = merging.merged(text, place.read(name), before["parts"])
             left += [f"server.py: {part}" for part in parts]
-        left.append(name)
         place.write(name, text)
     if "server.py" in left:
-        place.tidy()
+        place.tidy("server.py")
+    if _is_played_by_user(left):  # What the first player earned is written in these: they stay, too.
+        for name in current:
+            if name == "policy.py" or name.startswith("tests/"):
+                place.write(name, current[name])
     return left
+
+
+def _is_played_by_user(left: list[str]) -> bool:
+    """Whether tasks or player are the user's by now."""
+    return not {"tasks.py", "task_data.py", "policy.py"}.isdisjoint(left)
 
 
 def _parts(place: Place, before: dict[str, Any], left: list[str]) -> dict[str, str]:
@@ -200,7 +202,7 @@ def _parts(place: Place, before: dict[str, Any], left: list[str]) -> dict[str, s
 
 def _finish(place: Place, wrapped: Wrapped, files: dict[str, str], tests: str, left: list[str]) -> dict[str, Any]:
     """Rows, cases, and what the player earns; empty where the tasks are the user's, who writes them himself."""
-    if "tasks.py" in left or "task_data.py" in left or "policy.py" in left:
+    if _is_played_by_user(left):
         return {}
     answer = place.copy / "finished.json"
     place.run(sys.executable, "-c", "from gymkit.cli import main; main()", "wrap", "--finish", str(answer))
@@ -215,7 +217,7 @@ def _finish(place: Place, wrapped: Wrapped, files: dict[str, str], tests: str, l
     place.write("policy.py", other_code.policy_code(wrapped, said["earned"], high))
     if tests not in left:
         place.write(tests, other_code.tests_code(wrapped, said["earned"], high))
-    place.tidy()
+    place.tidy("policy.py", *([] if tests in left else [tests]))
     place.written |= set(said["written"])
     return said
 

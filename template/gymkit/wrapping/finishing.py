@@ -1,6 +1,8 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """Rows and cases of an environment that has just been written, and what its first player earns: one process for all."""
 
+import contextlib
+import io
 import json
 from argparse import Namespace
 from pathlib import Path
@@ -27,8 +29,13 @@ def finish(
     Raises:
         WrapError: no rows can be made, or the grader fails.
     """
-    if data.run(Namespace(check=False, source=None), server_class, splits, None, schema) != 0:
-        raise WrapError("No rows could be written: the lines above say why.")
+    problems = io.StringIO()
+    with contextlib.redirect_stderr(problems):
+        status = data.run(Namespace(check=False, source=None), server_class, splits, None, schema)
+    if status != 0:
+        raise WrapError(
+            f"The first task makes no row: {problems.getvalue().splitlines()[0]}. Give another with --task."
+        )
     earned: dict[str, float] = {}
     failures: list[str] = []
     for split in splits:

@@ -55,9 +55,8 @@ class Place:
             lines = (done.stderr.strip() or done.stdout.strip() or f"{command[0]} failed").splitlines()
             raise WrapError(lines[-1].removeprefix("gymkit wrap: ").replace(str(self.copy), str(self.root)))
 
-    def tidy(self) -> None:
-        """Lay the written Python files out as ruff does, without imports that are not used."""
-        names = [name for name in sorted(self.written) if name.endswith(".py")]
+    def tidy(self, *names: str) -> None:
+        """Lay Python files out as ruff does, without imports that are not used."""
         ruff = [sys.executable, "-m", "ruff"]
         self.run(*ruff, "check", "-q", "--fix", "--select", "I,F401", *names)
         self.run(*ruff, "format", "-q", *names)

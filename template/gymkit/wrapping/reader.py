@@ -137,7 +137,7 @@ def _methods(found: dict[str, Callable[..., Any]], file: str, wanted: list[str],
 
 def _method(name: str, function: Callable[..., Any], file: str, others: list[str], bound: bool) -> Method:
     where = f"{file}, line {function.__code__.co_firstlineno}: {name}"  # type: ignore[attr-defined]
-    without = f"leave it out with --methods {','.join(others)}" if others else "wrap a small class of yours that uses it"
+    without = f"leave it out with --methods {','.join(others)}" if others else "wrap a small class that uses it"
     if name in RESERVED:
         raise WrapError(f"{where} has the name of an endpoint of NeMo Gym's: rename it, or {without}.")
     if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
