@@ -20,7 +20,7 @@ LAYERS = [
     {"cli"},  # the commands
     # Programs, which are handed what they need of the environment.
     {"serve", "fixture", "data", "records", "cases", "describe", "check", "audit", "deploy", "upload", "conflicts"}
-    | {"view", "wrap", "wrapping"},
+    | {"view", "wrap", "adopt", "wrapping"},
     {"server"},  # endpoints
     {"middleware", "openapi", "page", "config", "connections"},
     # Within the server: one tool call, one episode. Outside of it: a client.

@@ -15,7 +15,8 @@ Programs, which are handed what they need of the environment
 - `deploy`      puts the environment on a Hugging Face Space
 - `upload`      which files go there, and which stay at home
 - `wrap`        makes this the environment of a class that there is already
-- `wrapping`    its parts: what is read of the class, and what is written
+- `adopt`       makes this the environment of a hand-made server
+- `wrapping`    their parts: what is read of the class, and what is written
 - `describe`    carries the description to where it has to stand as well
 - `conflicts`   names the conflict markers of an update
 - `fixture`     the server in one process, and NeMo Gym's fixture of the cases

@@ -31,6 +31,7 @@ COMMANDS = {
     "view": "see what happened: rollouts, training runs, audits, as a page and in numbers",
     "deploy": "put the environment on a Hugging Face Space",
     "wrap": "make this the environment of a class that you have, or of plain functions",
+    "adopt": "make this the environment of a hand-made NeMo Gym server",
     "conflicts": "name the conflict markers that an update has left",
 }
 

@@ -31,7 +31,7 @@ def describe_wrapped(
     for page in ("README.md", "AGENTS.md"):
         place.write(page, _page(place.read(page).replace(before, description), wrapped, target, tests))
     answers = ".copier-answers.yml"
-    if (place.copy / answers).is_file():
+    if target and (place.copy / answers).is_file():
         kept = [line for line in place.read(answers).splitlines() if not line.startswith("wrap_class:")]
         place.write(answers, "\n".join([*kept, f"wrap_class: {json.dumps(target)}", ""]))
 
@@ -43,18 +43,18 @@ def _line(text: str, key: str, value: str) -> str:
 def _page(text: str, wrapped: Wrapped, target: str, tests: str) -> str:
     """A page without the sample."""
     module = wrapped.interface.module
+    made = f"`gymkit wrap` has written this around `{target}`" if target else "`gymkit adopt` has carried this over"
     is_here = "." not in module and wrapped.interface.file == f"{module}.py"
     shown = f"`{module}.py`" if is_here else f"`{module}`"
     text = re.sub(
         r"^The \w+ (?:is|are) a sample\. Replace it in this order:$",
-        f"`gymkit wrap` has written this around `{target}` ([docs/wrapping.md](docs/wrapping.md)). Go through it in "
-        "this order:",
+        lambda _: f"{made} ([docs/wrapping.md](docs/wrapping.md)). Go through it in this order:",
         text,
         flags=re.MULTILINE,
     )
     text = re.sub(
         r"^1\. \*\*The domain\*\*:.*?(?=^   `uv add PACKAGE`)",
-        f"1. **The domain**: {shown}. It stays as it is. When it changes: `uv run gymkit wrap`.\n",
+        lambda _: f"1. **The domain**: {shown}. It is as it was. When a wrapped class changes: `uv run gymkit wrap`.\n",
         text,
         flags=re.MULTILINE | re.DOTALL,
     )
