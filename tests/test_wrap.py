@@ -15,6 +15,7 @@ import pytest
 from conftest import Attach
 from generated import DATA, FULL, LINES, Environment, Template, copier, copy_command, generate, interpreter_for, run_ok
 from gym_servers import head_server, policy_overrides, servers
+from test_adopting import DOMAIN, HAND_MADE, PLAYER, PROMPT, TOOL_BODY
 
 DOMAINS = Path(__file__).with_name("wrapped_domains")
 WRAP = ("uv", "run", "gymkit", "wrap")
@@ -431,3 +432,51 @@ def test_nemo_gym_collects_rollouts(
     results = [json.loads(line) for line in output.read_text().splitlines()]
     assert len(results) == 5
     assert all(0 <= result["reward"] <= 1 and result["mask_sample"] is False for result in results)
+
+
+# ------------------------------------------------------------------------------------------------- a hand-made server
+
+BY_HAND = {
+    '        return {"game": NumberGame(7)}': '        return {"game": NumberGame(int(row["ground_truth"][0]["expected_output"][11:-1]))}',
+    '        body = SimpleNamespace(**{**row, "response": response})': "",
+    '        expected = body.ground_truth[0].get("expected_output", "") if body.ground_truth else ""': "",
+    '        outputs = [item.output for item in body.response.output if item.type == "function_call_output"]': "",
+    "        return Verdict(reward=float(float(any((expected in output for output in outputs)))))": '        return Verdict(reward=float(episode["game"].found))',
+}
+"""What is written by hand afterwards: a grade by state, and an episode that is the row's."""
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("line", LINES)
+def test_a_hand_made_server_is_adopted(template: Template, attach: Attach, tmp_path: Path, line: str) -> None:
+    old = tmp_path / "number_game"
+    (old / "data").mkdir(parents=True)
+    (old / "server.py").write_text(HAND_MADE)
+    (old / "number_game.py").write_text(DOMAIN)
+    prompt = {"input": [{"role": "user", "content": PROMPT}]}
+    rows = [
+        {"responses_create_params": prompt, "ground_truth": [{"expected_output": f"Yes, it is {n}."}]}
+        for n in range(1, 7)
+    ]
+    (old / "data" / "example.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    folder = tmp_path / "my_env"
+    run_ok(*copy_command(template, folder), "--skip-tasks", cwd=tmp_path)
+    environment = attach(folder, line)
+    commit(folder)
+    environment.run_ok("uv", "run", "gymkit", "adopt", "../number_game")
+    server = (folder / "server.py").read_text()
+    assert TOOL_BODY in server
+    for before, now in BY_HAND.items():
+        assert before in server
+        server = server.replace(before, now)
+    (folder / "server.py").write_text(
+        re.sub(r"\n\n(?=        return Verdict)", "\n", re.sub(r"\n{2,}(?=        return V)", "\n", server))
+    )
+    (folder / "policy.py").write_text(PLAYER)
+    tests = folder / "tests" / "test_number_game.py"
+    tests.write_text(re.sub(r"@pytest.mark.xfail\(.*\)\n", "", tests.read_text()).replace("import pytest\n", ""))
+    environment.run_ok("uv", "run", "ruff", "check", "--fix", "-q", "--no-cache")
+    environment.run_ok("uv", "run", "gymkit", "cases")
+    assert environment.own_tests() > 100
+    said = environment.run_ok("uv", "run", "gymkit", "audit", env={"COLUMNS": "200"})
+    assert " passed, 0 failed" in said, said
