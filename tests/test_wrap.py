@@ -436,13 +436,11 @@ def test_nemo_gym_collects_rollouts(
 
 # ------------------------------------------------------------------------------------------------- a hand-made server
 
-BY_HAND = {
-    '        return {"game": NumberGame(7)}': '        return {"game": NumberGame(int(row["ground_truth"][0]["expected_output"][11:-1]))}',
-    '        body = SimpleNamespace(**{**row, "response": response})': "",
-    '        expected = body.ground_truth[0].get("expected_output", "") if body.ground_truth else ""': "",
-    '        outputs = [item.output for item in body.response.output if item.type == "function_call_output"]': "",
-    "        return Verdict(reward=float(float(any((expected in output for output in outputs)))))": '        return Verdict(reward=float(episode["game"].found))',
-}
+GRADE = """\
+    def grade(self, episode: Any, row: Row, response: Response) -> Verdict:
+        return Verdict(reward=float(episode["game"].found))
+"""
+EPISODE = 'NumberGame(int(row["ground_truth"][0]["expected_output"][11:-1]))'
 """What is written by hand afterwards: a grade by state, and an episode that is the row's."""
 
 
@@ -454,10 +452,8 @@ def test_a_hand_made_server_is_adopted(template: Template, attach: Attach, tmp_p
     (old / "server.py").write_text(HAND_MADE)
     (old / "number_game.py").write_text(DOMAIN)
     prompt = {"input": [{"role": "user", "content": PROMPT}]}
-    rows = [
-        {"responses_create_params": prompt, "ground_truth": [{"expected_output": f"Yes, it is {n}."}]}
-        for n in range(1, 7)
-    ]
+    answers = [f"Yes, it is {number}." for number in range(1, 7)]
+    rows = [{"responses_create_params": prompt, "ground_truth": [{"expected_output": each}]} for each in answers]
     (old / "data" / "example.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     folder = tmp_path / "my_env"
     run_ok(*copy_command(template, folder), "--skip-tasks", cwd=tmp_path)
@@ -466,12 +462,9 @@ def test_a_hand_made_server_is_adopted(template: Template, attach: Attach, tmp_p
     environment.run_ok("uv", "run", "gymkit", "adopt", "../number_game")
     server = (folder / "server.py").read_text()
     assert TOOL_BODY in server
-    for before, now in BY_HAND.items():
-        assert before in server
-        server = server.replace(before, now)
-    (folder / "server.py").write_text(
-        re.sub(r"\n\n(?=        return Verdict)", "\n", re.sub(r"\n{2,}(?=        return V)", "\n", server))
-    )
+    assert "NumberGame(7)" in server
+    graded = re.sub(r"    def grade\(.*?\n(?=\n    )", lambda _: GRADE, server, flags=re.DOTALL)
+    (folder / "server.py").write_text(graded.replace("NumberGame(7)", EPISODE))
     (folder / "policy.py").write_text(PLAYER)
     tests = folder / "tests" / "test_number_game.py"
     tests.write_text(re.sub(r"@pytest.mark.xfail\(.*\)\n", "", tests.read_text()).replace("import pytest\n", ""))
