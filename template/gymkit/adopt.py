@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         raise WrapError("A server is adopted in a game, or in questions without a judge: generate such an environment.")
     with copy_of(ROOT) as place:
         is_sample = any(f"from {name} import" in place.read("server.py") for name in rewriting.SAMPLES)
-        sample = [file for own in rewriting.SAMPLES.values() for file in own] + rewriting.SAMPLE_TESTS
+        sample = rewriting.SAMPLE_FILES
         refuse_uncommitted(ROOT, ["server.py", "tasks.py", "task_data.py", "policy.py", *sample], is_sample=is_sample)
         for name in [*sample, "task_data.py"]:
             place.delete(name)

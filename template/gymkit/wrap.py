@@ -75,7 +75,9 @@ def check(before: dict[str, Any]) -> int:
         raise WrapError(f"Nothing is wrapped here: there is no {RECORD}.")
     target = target_of(before["target"], ROOT)
     now = read_interface(target, ROOT, _list(before["methods"]), before["reward"])
-    found = list(drift(ADAPTER.validate_python(before["interface"]), now))
+    found = drift(ADAPTER.validate_python(before["interface"]), now)
+    if now.shape == "class" and before["reward"] not in now.members:
+        found.append(f"{before['reward']}, the reward, is gone")
     for line in found:
         print(f"{now.file}: {line}", file=sys.stderr)
     if found:
@@ -107,7 +109,8 @@ def _wrap(place: Place, wanted: dict[str, str], options: argparse.Namespace, bef
         place.write(target.copied_from.name, target.copied_from.read_text(encoding="utf-8"))
     interface = read_interface(target, place.copy, _list(wanted["methods"]), wanted["reward"])
     wrapped = Wrapped(interface, _class_name(), wanted["reward"], _first_task(wanted["task"]))
-    _refuse(wrapped)
+    has_tasks = bool(before) and merging.digest(place.read("tasks.py")) != before["files"].get("tasks.py")
+    _refuse(wrapped, has_tasks=has_tasks)
     tests = _tests_name(interface, before)
     files = {
         "server.py": server_code(wrapped),
@@ -117,15 +120,14 @@ def _wrap(place: Place, wanted: dict[str, str], options: argparse.Namespace, bef
         tests: other_code.tests_code(wrapped, {}, 0.0),
     }
     if not before:
-        sample = [file for own in rewriting.SAMPLES.values() for file in own] + rewriting.SAMPLE_TESTS
+        own = f"{interface.module.replace('.', '/')}.py"
+        sample = [name for name in rewriting.SAMPLE_FILES if name != own]
         is_sample = any(f"from {name} import" in place.read("server.py") for name in rewriting.SAMPLES)
         refuse_uncommitted(ROOT, [*files, *sample], is_sample=is_sample)
         for name in sample:
             place.delete(name)
         description = options.description or interface.summary or f"Use the tools of {interface.name or target.module}."
-        rewriting.describe_wrapped(
-            place, wrapped, description, options.domain, options.range, target.text, f"tests/{tests.split('/')[1]}"
-        )
+        rewriting.describe_wrapped(place, wrapped, description, options.domain, options.range, target.text, tests)
     left = _write(place, files, before)
     earned = _finish(place, wrapped, files, tests, left)
     record = {**wanted, "target": target.text, "interface": as_data(interface)}
@@ -142,8 +144,8 @@ def _wrap(place: Place, wanted: dict[str, str], options: argparse.Namespace, bef
     return 0
 
 
-def _refuse(wrapped: Wrapped) -> None:
-    """Refuse what cannot be wrapped without a word more from the user."""
+def _refuse(wrapped: Wrapped, *, has_tasks: bool) -> None:
+    """Refuse what cannot be wrapped without a word more from the user, who may have written the tasks by now."""
     interface = wrapped.interface
     if interface.shape == "class" and wrapped.reward not in interface.members:
         found = ", ".join(interface.members) or "none: give the class a property that returns a bool or a number"
@@ -151,7 +153,7 @@ def _refuse(wrapped: Wrapped) -> None:
         raise WrapError(
             f"{interface.file}: {interface.name} {said}? Name the reward with --reward. Bools and numbers: {found}."
         )
-    if interface.shape in ("dataset", "functions"):
+    if interface.shape in ("dataset", "functions") or has_tasks:
         return
     missing = [each.name for each in interface.constructor if each.default is None and each.name not in wrapped.tasks]
     missing = [name for name in missing if not (name == "seed" and other_code.seeded(wrapped))]

@@ -10,7 +10,10 @@ from gymkit.wrapping.place import Place
 
 SAMPLES = {"wordle": ["wordle.py"], "questions": ["questions.py", "constraints.py"]}
 """The files of each sample's domain."""
-SAMPLE_TESTS = ["tests/test_wordle.py", "tests/test_questions.py", "tests/test_cheats.py", "tests/cheats.py"]
+SAMPLE_FILES = [
+    *(file for files in SAMPLES.values() for file in files),
+    *("tests/test_wordle.py", "tests/test_questions.py", "tests/test_cheats.py", "tests/cheats.py"),
+]
 DOMAINS = {"gymnasium": "games", "functions": "agent"}
 """NeMo Gym's category of an environment, where the shape tells."""
 
