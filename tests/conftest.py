@@ -44,6 +44,7 @@ LONGEST_FIRST = (
         "sandbox",
         "question",
         "user_environments",
+        "wrap",
         "gymkit",
         "container",
         "environment",
