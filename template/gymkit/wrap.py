@@ -92,7 +92,7 @@ def drift(before: Interface, now: Interface) -> list[str]:
     lines += [f"{name} is new" for name in new if name not in old]
     lines += [f"{name} is gone" for name in old if name not in new]
     for name in old.keys() & new.keys():
-        lines += [f"{name}: its {part} has changed" for part in new[name] if old[name][part] != new[name][part]]
+        lines += [f"{name}: {part} changed" for part in new[name] if old[name][part] != new[name][part]]
     if list(map(asdict, before.constructor)) != list(map(asdict, now.constructor)):
         lines.append("the constructor's arguments have changed")
     if before.close != now.close:

@@ -4,6 +4,8 @@
 import json
 import re
 
+import yaml
+
 from gymkit import project
 from gymkit.wrapping.code import Wrapped
 from gymkit.wrapping.place import Place
@@ -35,8 +37,11 @@ def describe_wrapped(
         place.write(page, _page(place.read(page).replace(before, description), wrapped, target, tests))
     answers = ".copier-answers.yml"
     if target and (place.copy / answers).is_file():
-        kept = [line for line in place.read(answers).splitlines() if not line.startswith("wrap_class:")]
-        place.write(answers, "\n".join([*kept, f"wrap_class: {json.dumps(target)}", ""]))
+        # An update renders by these: it is to know what is the same as before, and what server.py is.
+        text = place.read(answers)
+        given = yaml.safe_load(text) | {"description": description, "wrap_class": target}
+        comments = [line for line in text.splitlines(keepends=True) if line.startswith("#")]
+        place.write(answers, "".join(comments) + yaml.safe_dump(given, allow_unicode=True, sort_keys=True))
 
 
 def _line(text: str, key: str, value: str) -> str:
