@@ -316,9 +316,9 @@ from gymkit import wrap
 from gymkit.wrapping import reading
 from gymkit.wrapping.interface import WrapError
 
-reading.SECONDS = 2
 said = {}
 for line in json.loads(sys.argv[1]):
+    reading.SECONDS = 2 if line.startswith("waits") else 60
     parser = ArgumentParser()
     wrap.add_arguments(parser)
     try:
