@@ -92,6 +92,7 @@ def test_gate_4_a_rollout_of_three_turns(environment: Environment) -> None:
     assert "Reward: " in environment.run_ok("uv", "run", "python", "rollout.py", env={"MAX_TURNS": "3"})
 
 
+@pytest.mark.long
 @on_one_line
 def test_behind_a_proxy_this_machine_is_reached_without(environment: Environment) -> None:
     output = environment.run_ok("uv", "run", "python", "rollout.py", env=BEHIND_A_PROXY)

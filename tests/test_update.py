@@ -24,7 +24,13 @@ Done = subprocess.CompletedProcess[str]
 
 def users_own(domain: str) -> list[str]:
     """The files that an update leaves alone, those of data/ aside."""
-    more = ["constraints.py", "tests/test_cheats.py", "tests/cheats.py"] if domain == "questions" else []
+    more = {
+        "questions": ["constraints.py", "tests/test_cheats.py", "tests/cheats.py"],
+        "assistant": [
+            *("weather.py", "search/__init__.py", "search/outside.py", "search/documents.md"),
+            *("tests/test_search.py", "tests/standin_search.py", "tests/cheats.py"),
+        ],
+    }.get(domain, [])
     written = [f"{domain}.py", "tasks.py", "task_data.py", "policy.py", f"tests/test_{domain}.py"]
     return [*written, "tests/verifier_cases.jsonl", *more]
 

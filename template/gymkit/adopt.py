@@ -19,7 +19,7 @@ from gymkit.wrapping import other_code, rewriting
 from gymkit.wrapping.code import Wrapped, capitalized
 from gymkit.wrapping.hand_made import HandMade, adopted, read_hand_made
 from gymkit.wrapping.interface import Interface, WrapError
-from gymkit.wrapping.place import Place, copy_of, refuse_uncommitted
+from gymkit.wrapping.place import Place, copy_of, refuse_other_kinds, refuse_uncommitted
 
 ROWS = "tests/adopted"
 """Where the rows of the hand-made environment stand: no image and no Space gets them."""
@@ -66,8 +66,7 @@ def run(options: argparse.Namespace) -> int:
     """Adopt it; the exit status."""
     made = read_hand_made(options.path.resolve())
     folder = made.path.parent
-    if (ROOT / "sandbox").is_dir() or (ROOT / "desktop").is_dir() or (ROOT / "gymkit" / "judge.py").is_file():
-        raise WrapError("A server is adopted in a game, or in questions without a judge: generate such an environment.")
+    refuse_other_kinds(ROOT)
     with copy_of(ROOT) as place:
         is_sample = any(f"from {name} import" in place.read("server.py") for name in rewriting.SAMPLES)
         sample = rewriting.SAMPLE_FILES

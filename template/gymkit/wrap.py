@@ -22,7 +22,7 @@ from gymkit.project import ROOT, environment_name
 from gymkit.wrapping import merging, other_code, rewriting
 from gymkit.wrapping.code import Wrapped, capitalized
 from gymkit.wrapping.interface import ADAPTER, Interface, WrapError, as_data
-from gymkit.wrapping.place import Place, copy_of, refuse_uncommitted
+from gymkit.wrapping.place import Place, copy_of, refuse_other_kinds, refuse_uncommitted
 from gymkit.wrapping.reading import read_interface, target_of
 from gymkit.wrapping.server_code import server_code
 
@@ -58,8 +58,7 @@ def run(options: argparse.Namespace, load: Callable[[], tuple[Any, ...]]) -> int
     before = _record()
     if options.check:
         return check(before)
-    if (ROOT / "sandbox").is_dir() or (ROOT / "desktop").is_dir() or (ROOT / "gymkit" / "judge.py").is_file():
-        raise WrapError("A class is wrapped in a game, or in questions without a judge: generate such an environment.")
+    refuse_other_kinds(ROOT)
     wanted = {name: getattr(options, name) or before.get(name, "") for name in ("target", "methods", "reward", "task")}
     if not wanted["target"]:
         raise WrapError("Name a class: gymkit wrap module:Class, or path:Class.")

@@ -96,6 +96,12 @@ def copy_of(root: Path) -> Iterator[Place]:
         yield Place(root, copy)
 
 
+def refuse_other_kinds(root: Path) -> None:
+    """Refuse an environment whose kind brings more than a server: the rest would stay behind."""
+    if any((root / name).exists() for name in ("sandbox", "desktop", "gymkit/judge.py", "gymkit/services.py")):
+        raise WrapError("Only a game, or questions without a judge, can be made another environment: generate one.")
+
+
 def refuse_uncommitted(root: Path, names: list[str], *, is_sample: bool) -> None:
     """Refuse to replace what git could not bring back.
 
