@@ -6,6 +6,8 @@ In CI one of them; with FULL=1 all, on both lines, with the real packages.
 import json
 import re
 import shutil
+import sys
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -65,9 +67,8 @@ def games(template: Template, attach: Attach, tmp_path_factory: pytest.TempPathF
             shutil.copy(DOMAINS / file, folder)
         environment = attach(folder, line)
         if WRAPPED[name].packages:
-            site = [*("uv", "pip", "install", "-q", "--python", environment.python, "--target", folder / "site")]
+            site = [*("uv", "pip", "install", "-q", "--python", environment.python, "--target", folder.parent / "site")]
             run_ok(*site, *WRAPPED[name].packages, cwd=folder)
-            (folder / ".gitignore").write_text((folder / ".gitignore").read_text() + "/site/\n")
             environment = With(folder, line, environment.interpreter, shares_venv=True)
         commit(folder)
         return environment
@@ -80,7 +81,7 @@ class With(Environment):
 
     def environ(self) -> dict[str, str]:
         found = super().environ()
-        return found | {"PYTHONPATH": f"{self.path}:{self.path / 'site'}"}
+        return found | {"PYTHONPATH": f"{self.path}:{self.path.parent / 'site'}"}
 
 
 @pytest.fixture(scope="session")
@@ -119,23 +120,39 @@ def solve(environment: Environment, name: str) -> None:
 
 
 @on_each
-def test_what_is_written_is_clean_and_its_tests_pass(wrapped: Wrapped, name: str, line: str) -> None:
+def test_what_is_written_is_clean_and_its_tests_pass(wrapped: Wrapped, name: str, line: str, tmp_path: Path) -> None:
     environment = wrapped(name, line)
     environment.run_ok("uv", "run", "ruff", "check", "--no-cache")
     environment.run_ok("uv", "run", "ruff", "format", "--check", "--no-cache")
     assert environment.run_ok(*DATA, "--check") == ""
     assert environment.run_ok(*WRAP, "--check") == ""
     if FULL:
-        assert environment.own_tests() > 150
+        check_types(environment, tmp_path)
+        assert environment.own_tests() > 100
         return
     quick = "tool or player or row or cases or description or dataset or claimed"
     assert environment.own_tests("tests/test_contract.py", "tests/test_orders.py", "-k", quick) > 12
 
 
+def check_types(environment: Environment, scratch: Path) -> None:
+    """By the environment's own settings, and with the packages that stand beside it."""
+    path = environment.path
+    settings = tomllib.loads((path / "pyproject.toml").read_text())["tool"]["pyright"]
+    settings |= {
+        "include": [str(path / name) for name in ("server.py", "tasks.py", "task_data.py", "policy.py", "tests")],
+        "venvPath": str(path),
+        "extraPaths": [str(path), str(path / "tests"), str(path.parent / "site")],
+        "exclude": [],
+    }
+    (scratch / "pyrightconfig.json").write_text(json.dumps(settings))
+    done = run(sys.executable, "-m", "pyright", "-p", scratch, cwd=scratch)
+    assert done.returncode == 0, done.stdout
+
+
 @on_each
 def test_nothing_of_the_sample_is_left(wrapped: Wrapped, name: str, line: str) -> None:
     folder = wrapped(name, line).path
-    shared = ("gymkit/", "docs/", "site/", ".venv")
+    shared = ("gymkit/", "docs/", ".venv")
     files = run_ok("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=folder).split()
     for file in files:
         path = folder / file
