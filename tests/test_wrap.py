@@ -15,7 +15,19 @@ from pathlib import Path
 
 import pytest
 from conftest import Attach
-from generated import DATA, FULL, LINES, Environment, Template, copier, copy_command, generate, interpreter_for, run_ok
+from generated import (
+    DATA,
+    FULL,
+    LINES,
+    Environment,
+    Template,
+    copier,
+    copy_command,
+    generate,
+    interpreter_for,
+    run,
+    run_ok,
+)
 from gym_servers import head_server, policy_overrides, servers
 from test_adopting import DOMAIN, HAND_MADE, PLAYER, PROMPT, TOOL_BODY
 
