@@ -127,7 +127,7 @@ from gymkit.fixture import verifier_fixture
 from gymkit.grading import Verdict
 from gymkit.rows import Row
 from gymkit.serve import run
-from gymkit.server import EnvironmentConfig, EnvironmentServer
+from gymkit.server import EnvironmentConfig, EnvironmentServer, InvalidRow
 from gymkit.tools import ToolRequest, ToolResponse
 '''
 
@@ -200,7 +200,11 @@ def _server(made: HandMade) -> str:
             parts.append(made.text(node))
     if state:
         name, value = state
-        parts.append(f"\n    def new_episode(self, row: Row) -> Any:\n        return {ast.unparse(value)}\n")
+        parts.append(
+            f"\n    def new_episode(self, row: Row) -> Any:\n        try:\n            return {ast.unparse(value)}\n"
+            "        except (KeyError, TypeError, ValueError) as error:\n"
+            '            raise InvalidRow(f"{type(error).__name__}: {error}") from None\n'
+        )
         parts.append(f"\n    def {name}(self, request: Request) -> Any:\n        return self.episode(request)\n")
     return "".join(parts)
 
