@@ -3,7 +3,8 @@
 
 import base64
 import dataclasses
-import io
+import struct
+import zlib
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,6 +22,23 @@ def as_text(answer: Any) -> str:
     if isinstance(answer, dict | list | tuple | set | BaseModel) or dataclasses.is_dataclass(answer):
         return to_json(answer, fallback=str).decode()
     return str(answer)
+
+
+def png(pixels: Any) -> bytes:
+    """A picture as PNG.
+
+    Args:
+        pixels: An array of bytes, of the shape (height, width, 3).
+    """
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    height, width, _ = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)  # 8 bits, red, green and blue
+    lines = b"".join(b"\0" + line.tobytes() for line in pixels)
+    parts = [chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 class GymnasiumEpisode:
@@ -45,11 +63,7 @@ class GymnasiumEpisode:
         mode = self._env.render_mode
         seen = self._env.render() if mode in ("ansi", "rgb_array") else self._observation
         if mode == "rgb_array":
-            from PIL import Image
-
-            picture = io.BytesIO()
-            Image.fromarray(seen).save(picture, format="PNG")
-            return f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+            return f"data:image/png;base64,{base64.b64encode(png(seen)).decode()}"
         return str(seen)
 
     def step(self, action: Any) -> str:
@@ -59,9 +73,9 @@ class GymnasiumEpisode:
         # What the space is made of: an int, or an array of its own type.
         space = self._env.action_space
         if space.shape:
-            import numpy
-
-            action = numpy.asarray(action, dtype=space.dtype)
+            array = space.sample()
+            array[:] = action
+            action = array
         if not space.contains(action):
             raise ToolFailed(f"the action {action} is not in {space}.")
         self._observation, reward, terminated, truncated, _ = self._env.step(action)

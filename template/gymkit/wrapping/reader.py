@@ -311,19 +311,18 @@ def _assigned(kind: type) -> Iterator[str]:
 
 def _step(kind: type, file: str) -> Method:
     """The tool of a Gymnasium environment."""
-    import gymnasium
-
     try:
         space = kind().action_space
     except Exception as error:
         raise WrapError(
             f"{file}: {kind.__name__}() fails: {type(error).__name__}: {_line(error)}. It must want no arguments."
         ) from None
-    if isinstance(space, gymnasium.spaces.Discrete):
+    spaces = {base.__name__ for base in type(space).__mro__}  # Without importing a package that is not always here.
+    if "Discrete" in spaces:
         low, high = int(space.start), int(space.start + space.n) - 1
         text, description = f"Annotated[int, Field(ge={low}, le={high})]", f"The action, from {low} to {high}."
-    elif isinstance(space, gymnasium.spaces.MultiDiscrete | gymnasium.spaces.MultiBinary | gymnasium.spaces.Box):
-        item = "float" if isinstance(space, gymnasium.spaces.Box) else "int"
+    elif spaces & {"MultiDiscrete", "MultiBinary", "Box"}:
+        item = "float" if "Box" in spaces else "int"
         if len(space.shape) != 1:
             raise WrapError(f"{file}: the action space {space} has no form that a model could write: make it flat.")
         size = space.shape[0]
