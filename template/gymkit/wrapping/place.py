@@ -98,7 +98,8 @@ def copy_of(root: Path) -> Iterator[Place]:
 
 def refuse_other_kinds(root: Path) -> None:
     """Refuse an environment whose kind brings more than a server: the rest would stay behind."""
-    if any((root / name).exists() for name in ("sandbox", "desktop", "gymkit/judge.py", "gymkit/services.py")):
+    others = ("sandbox", "desktop", "gymkit/services.py", "gymkit/second_model.py", "gymkit/users.py")
+    if any((root / name).exists() for name in others):
         raise WrapError("Only a game, or questions without a judge, can be made another environment: generate one.")
 
 
