@@ -13,7 +13,6 @@ from fastapi.testclient import TestClient
 from gymkit import cases, data, describe, project
 from gymkit.episodes import transcript, verify_request
 from gymkit.fixture import CASES, make_server
-from gymkit.items import Item
 from gymkit.players import Player
 from gymkit.rows import Row, data_path, read_rows
 from gymkit.wrapping.interface import WrapError
@@ -59,14 +58,14 @@ def _played(server: Any, row: Row, player: Player, failures: list[str]) -> float
     """What the player earns on a row. Calls that failed by a fault of the tool's are added to `failures`."""
     with TestClient(server.setup_webserver()) as client:
 
-        def call(made: Item) -> str:
-            text = client.post(f"/{made['name']}", json=json.loads(made["arguments"])).text
-            if f"{made['name']} failed" in text:
-                failures.append(json.loads(text)["output"])
-            return text
+        def post(path: str, body: Any) -> Any:
+            answer = client.post(path, json=body)
+            if f"{path[1:]} failed" in answer.text:
+                failures.append(answer.json()["output"])
+            return answer
 
         client.post("/seed_session", json=row)
-        items = transcript(player.policy(row), call, MAX_TURNS)
+        items = transcript(row, player.policy(row), post, MAX_TURNS)
         verdict = client.post("/verify", json=verify_request(row, items, "policy.py")).json()
     if verdict.get("failure_reason"):
         raise WrapError(f"The reward cannot be read: {verdict['failure_reason']}")
