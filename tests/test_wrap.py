@@ -4,6 +4,7 @@ In CI one of them; with FULL=1 all, on both lines, with the real packages.
 """
 
 import json
+import os
 import re
 import shutil
 import sys
@@ -407,7 +408,13 @@ def test_an_update_leaves_the_server_of_a_wrapped_class(template: Template, atta
     page = source.path / "template" / "README.md.jinja"
     page.write_text(page.read_text().replace("## Updates", "## New releases"))
     source.release("v0.2.0")
-    run_ok(*copier(), "update", "--trust", "--skip-answered", "--skip-tasks", "--defaults", cwd=folder)
+    # The hook after an update installs: not into the .venv that all tests share.
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text("#!/bin/sh\nexit 0\n")
+    uv.chmod(0o755)
+    env = {"PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}"}
+    run_ok(*copier(), "update", "--trust", "--skip-answered", "--defaults", cwd=folder, env=env)
     assert (folder / "server.py").read_text() == server
     assert "## New releases" in (folder / "README.md").read_text()
     assert not (folder / "wordle.py").exists()
