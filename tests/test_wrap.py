@@ -413,7 +413,7 @@ def test_an_update_leaves_the_server_of_a_wrapped_class(template: Template, atta
     uv.parent.mkdir()
     uv.write_text("#!/bin/sh\nexit 0\n")
     uv.chmod(0o755)
-    env = {"PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}"}
+    env = {"PATH": f"{uv.parent}{os.pathsep}{os.environ['PATH']}", "UV_PYTHON": sys.executable, "UV": str(uv)}
     run_ok(*copier(), "update", "--trust", "--skip-answered", "--defaults", cwd=folder, env=env)
     assert (folder / "server.py").read_text() == server
     assert "## New releases" in (folder / "README.md").read_text()
