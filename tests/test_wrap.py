@@ -45,18 +45,22 @@ class Domain:
     moves: tuple[str, ...] = ()
     """What `play(row)` yields; empty where the first player solves the tasks."""
     packages: tuple[str, ...] = ()
+    archetype: str = "game"
+    """Of the environment that it is wrapped in."""
 
 
 WRAPPED = {
     "orders": Domain(("orders.py:OrdersTask", "--reward", "score"), ('"answer", {"value": 60.0}',)),
-    "functions": Domain(("calculator.py:",)),
+    "functions": Domain(("calculator.py:",), archetype="tools"),
     "mate": Domain(
         ("mate.py:MateInOne", "--reward", "solved", "--task", MATE), ('"move", {"uci": "a1a8"}',), ("chess",)
     ),
     "gymnasium": Domain(
         ("maze.py:CorridorEnv",), tuple(['"step", {"action": 1}'] * 3), ("gymnasium", "numpy", "cloudpickle")
     ),
-    "dataset": Domain(("reasoning_gym.arithmetic.basic_arithmetic:BasicArithmeticDataset",), (), ("reasoning-gym",)),
+    "dataset": Domain(
+        ("reasoning_gym.arithmetic.basic_arithmetic:BasicArithmeticDataset",), (), ("reasoning-gym",), "question"
+    ),
 }
 IN_CI = [("orders", LINES[-1])]
 CASES = [(name, line) for name in WRAPPED for line in LINES] if FULL else IN_CI
@@ -74,7 +78,8 @@ def games(template: Template, attach: Attach, tmp_path_factory: pytest.TempPathF
 
     def get(name: str, line: str) -> Environment:
         folder = tmp_path_factory.mktemp(name) / "my_env"
-        run_ok(*copy_command(template, folder), "--skip-tasks", cwd=folder.parent)
+        archetype = f"archetype={WRAPPED[name].archetype}"
+        run_ok(*copy_command(template, folder, archetype), "--skip-tasks", cwd=folder.parent)
         file = WRAPPED[name].arguments[0].partition(":")[0]
         if file.endswith(".py"):
             shutil.copy(DOMAINS / file, folder)
@@ -165,13 +170,17 @@ def check_types(environment: Environment, scratch: Path) -> None:
 @on_each
 def test_nothing_of_the_sample_is_left(wrapped: Wrapped, name: str, line: str) -> None:
     folder = wrapped(name, line).path
-    shared = ("gymkit/", "docs/", ".venv")
+    sample = re.compile(
+        r"(?i)wordle|crane|five-letter|weather|tavily|search_|assistant\.py|questions\.py|constraints|langid"
+        r"|docs/(tools|questions)\.md"
+    )
     files = run_ok("git", "ls-files", "--cached", "--others", "--exclude-standard", cwd=folder).split()
     for file in files:
         path = folder / file
-        if path.is_file() and not file.startswith(shared):
-            found = re.search(r"(?i)wordle|crane|five-letter", path.read_text(encoding="utf-8"))
+        if path.is_file() and not file.startswith("gymkit/"):
+            found = sample.search(path.read_text(encoding="utf-8"))
             assert found is None, (file, found)
+    assert not (folder / "search").exists()
 
 
 @pytest.mark.full

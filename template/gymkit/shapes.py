@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import to_json
 
-from gymkit.tools import ToolFailed
+from gymkit.tools import ToolFailed, ToolResponse
 
 
 def as_text(answer: Any) -> str:
@@ -41,12 +41,18 @@ def png(pixels: Any) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
+class PictureResponse(ToolResponse):
+    """Text, and a picture as a data URL beside it, which is shown to the model."""
+
+    image: str
+
+
 class GymnasiumEpisode:
     """An episode of a Gymnasium environment.
 
     Args:
         env: The environment. With `render_mode="ansi"` its text is what is seen, with `"rgb_array"` its picture, else
-            the observation.
+            the observation: as text, or as a picture where it is one.
         seed: With which it is reset.
     """
 
@@ -58,21 +64,20 @@ class GymnasiumEpisode:
         self.steps = 0
         self._observation, _ = env.reset(seed=seed)
 
-    def look(self) -> str:
-        """What is to be seen now: text, or a picture as a data URL."""
-        mode = self._env.render_mode
-        seen = self._env.render() if mode in ("ansi", "rgb_array") else self._observation
-        if mode == "rgb_array":
-            return f"data:image/png;base64,{base64.b64encode(png(seen)).decode()}"
-        return str(seen)
+    def look(self) -> ToolResponse:
+        """What is to be seen now."""
+        return self._answer([])
 
-    def step(self, action: Any) -> str:
-        """Act once; what is seen then, with the reward and whether the episode is over."""
+    def step(self, action: Any) -> ToolResponse:
+        """Act once; what is seen then, with the reward, and whether the episode is over.
+
+        Raises:
+            ToolFailed: the episode is over, or there is no such action.
+        """
         if self.over:
             raise ToolFailed("the episode is over. No further action counts.")
-        # What the space is made of: an int, or an array of its own type.
         space = self._env.action_space
-        if space.shape:
+        if space.shape:  # It takes an array of its own type.
             array = space.sample()
             array[:] = action
             action = array
@@ -82,8 +87,20 @@ class GymnasiumEpisode:
         self.steps += 1
         self.reward += float(reward)
         self.over = bool(terminated or truncated)
-        end = "\nThe episode is over." if self.over else ""
-        return f"{self.look()}\nReward: {float(reward):g}{end}"
+        return self._answer([f"Reward: {float(reward):g}", *(["The episode is over."] if self.over else [])])
 
     def close(self) -> None:
         self._env.close()
+
+    def _answer(self, lines: list[str]) -> ToolResponse:
+        rendered = self._env.render_mode in ("ansi", "rgb_array")
+        seen = self._env.render() if rendered else self._observation
+        if _is_picture(seen):
+            url = f"data:image/png;base64,{base64.b64encode(png(seen)).decode()}"
+            return PictureResponse(output="\n".join(lines or ["See the picture."]), image=url)
+        return ToolResponse(output="\n".join([str(seen), *lines]))
+
+
+def _is_picture(seen: Any) -> bool:
+    shape = getattr(seen, "shape", ())
+    return len(shape) == 3 and shape[2] == 3 and str(seen.dtype) == "uint8"

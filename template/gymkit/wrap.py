@@ -119,8 +119,8 @@ def _wrap(place: Place, wanted: dict[str, str], options: argparse.Namespace, bef
         tests: other_code.tests_code(wrapped, {}, 0.0),
     }
     if not before:
-        own = f"{interface.module.replace('.', '/')}.py"
-        sample = [name for name in rewriting.SAMPLE_FILES if name != own]
+        own = interface.module.replace(".", "/")
+        sample = [name for name in rewriting.SAMPLE_FILES if name not in (f"{own}.py", f"{own}/__init__.py")]
         is_sample = any(f"from {name} import" in place.read("server.py") for name in rewriting.SAMPLES)
         refuse_uncommitted(ROOT, [*files, *sample], is_sample=is_sample)
         for name in sample:

@@ -75,6 +75,9 @@ class Place:
             os.replace(beside, target)
         for name in self.deleted:
             (self.root / name).unlink(missing_ok=True)
+        for folder in {(self.root / name).parent for name in self.deleted} - {self.root}:
+            if all(path.name == "__pycache__" for path in folder.iterdir()):
+                shutil.rmtree(folder)
 
 
 def python_path(root: Path) -> str:
@@ -98,9 +101,11 @@ def copy_of(root: Path) -> Iterator[Place]:
 
 def refuse_other_kinds(root: Path) -> None:
     """Refuse an environment whose kind brings more than a server: the rest would stay behind."""
-    others = ("sandbox", "desktop", "gymkit/services.py", "gymkit/second_model.py", "gymkit/users.py")
+    others = ("sandbox", "desktop", "gymkit/second_model.py", "gymkit/users.py")
     if any((root / name).exists() for name in others):
-        raise WrapError("Only a game, or questions without a judge, can be made another environment: generate one.")
+        raise WrapError(
+            "Only a game, tools, or questions without a judge can be made another environment: generate one."
+        )
 
 
 def refuse_uncommitted(root: Path, names: list[str], *, is_sample: bool) -> None:

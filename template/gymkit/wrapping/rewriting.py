@@ -10,14 +10,32 @@ from gymkit import project
 from gymkit.wrapping.code import Wrapped
 from gymkit.wrapping.place import Place
 
-SAMPLES = {"wordle": ["wordle.py"], "questions": ["questions.py", "constraints.py"]}
-"""The files of each sample's domain."""
+SAMPLES = {
+    "wordle": ["wordle.py"],
+    "questions": ["questions.py", "constraints.py"],
+    "assistant": ["assistant.py", "weather.py", "search/"],
+}
+"""What each sample's domain consists of, as pages name it."""
 SAMPLE_FILES = [
-    *(file for files in SAMPLES.values() for file in files),
-    *("tests/test_wordle.py", "tests/test_questions.py", "tests/test_cheats.py", "tests/cheats.py"),
+    *("wordle.py", "questions.py", "constraints.py", "assistant.py", "weather.py"),
+    *("search/__init__.py", "search/documents.md", "search/outside.py", "docs/questions.md", "docs/tools.md"),
+    *("tests/test_wordle.py", "tests/test_questions.py", "tests/test_assistant.py", "tests/test_search.py"),
+    *("tests/standin_search.py", "tests/test_cheats.py", "tests/cheats.py"),
 ]
+ALONE = r'^  "py3langid>.*\n'
+"""The dependency of a sample's domain, in pyproject.toml."""
 DOMAINS = {"gymnasium": "games", "functions": "agent"}
 """NeMo Gym's category of an environment, where the shape tells."""
+SETTINGS = r"^ +# Settings of the server \(server\.py, gymkit/replay\.py .*\n(?: +# \w+: .*\n)+"
+"""What the config of tools says of settings that a wrapped class does not have."""
+PLAIN_SETTINGS = """\
+      # Settings of the server (gymkit/config.py, sessions.py, tools.py), some of them, with their defaults:
+      # max_sessions: 10000
+      # idle_seconds: 3600
+      # tool_seconds: 60
+"""
+WITH_TOOLS = "an agent calls the tools of `server.py` over HTTP,\nand `/verify` gives the episode its reward."
+WITHOUT_TOOLS = "a model answers a question, and `/verify` of `server.py`\ngives the answer its reward."
 
 
 def describe_wrapped(
@@ -29,7 +47,9 @@ def describe_wrapped(
     before = " ".join(str(settings.get("description", "")).split())
     config = f"configs/{name}.yaml"
     text = _line(place.read(config), "description", json.dumps(description, ensure_ascii=False))
-    place.write(config, _line(text, "domain", domain or DOMAINS.get(wrapped.interface.shape, "other")))
+    text = _line(text, "domain", domain or DOMAINS.get(wrapped.interface.shape, "other"))
+    place.write(config, re.sub(SETTINGS, PLAIN_SETTINGS, text, flags=re.MULTILINE))
+    place.write("pyproject.toml", re.sub(ALONE, "", place.read("pyproject.toml"), flags=re.MULTILINE))
     manifest = f"environments/{name}/manifest.yaml"
     text = place.read(manifest)
     place.write(manifest, _line(text, "range", f"[{reward_range}]") if reward_range else text)
@@ -67,6 +87,15 @@ def _page(text: str, wrapped: Wrapped, target: str, tests: str) -> str:
         flags=re.MULTILINE | re.DOTALL,
     )
     for sample, files in SAMPLES.items():
-        text = re.sub(", ".join(f"`{re.escape(file)}`" for file in files), lambda _: shown, text)
+        text = text.replace(", ".join(f"`{file}`" for file in files), shown).replace(f"`{files[0]}`", shown)
         text = text.replace(f"tests/test_{sample}.py", tests)
-    return text.replace("`tests/test_cheats.py`, ", "")
+    for own in ("`tests/test_cheats.py`, ", "`tests/test_search.py`, `tests/standin_search.py`, "):
+        text = text.replace(own, "")
+    text = re.sub(
+        r"^- \[docs/(?:questions|tools)\.md\][^;\n]*(; |\n)",
+        lambda match: "- " if match[1] == "; " else "",
+        text,
+        flags=re.MULTILINE,
+    )
+    how = (WITHOUT_TOOLS, WITH_TOOLS)
+    return text.replace(*(how if wrapped.interface.shape != "dataset" else how[::-1]))

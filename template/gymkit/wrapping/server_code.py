@@ -133,13 +133,15 @@ def _tool(wrapped: Wrapped, method: Method) -> str:
         kind = "GymnasiumEpisode" if shape == "gymnasium" else wrapped.kind
         target, before = f"episode.{method.name}", f"        episode: {kind} = self.episode(request)\n"
     call = f"{'await ' if method.is_async else ''}{target}({keywords})"
-    output = call if method.returns_text else f"as_text({call})"
+    answer = (
+        call if shape == "gymnasium" else f"ToolResponse(output={call if method.returns_text else f'as_text({call})'})"
+    )
     body = f"body: {capitalized(method.name)}Request, " if method.parameters else ""
     asks = "" if shape == "functions" and not method.parameters else "request: Request"
     given = f"self, {body}{asks}".rstrip(", ")
     return (
         f"    {'async ' if method.is_async else ''}def {_called(method)}({given}) -> ToolResponse:\n"
-        f"{docstring(method.description, 8)}\n{before}        return ToolResponse(output={output})\n"
+        f"{docstring(method.description, 8)}\n{before}        return {answer}\n"
     )
 
 
