@@ -14,7 +14,7 @@ WIDTH = 120
 TAKEN = {
     *("Any", "FastAPI", "Request", "Field", "Response", "Verdict", "Row", "ToolRequest", "ToolResponse", "TypeAdapter"),
     *("EnvironmentConfig", "EnvironmentServer", "InvalidRow", "GymnasiumEpisode", "as_text", "run", "verifier_fixture"),
-    *("expected_output", "final_answer", "stated", "VERIFIER_FIXTURE"),
+    *("boxed", "clean", "expected_output", "final_answer", "stated", "VERIFIER_FIXTURE"),
 }
 """Names that server.py has already: what is called so in the domain is imported under another name."""
 

@@ -95,6 +95,12 @@ def _first_call(wrapped: Wrapped, prompt: str) -> tuple[str, str, str]:
 
 
 DATASET_TASKS = '''
+PROMPT = r"""{{question}}
+
+End with the answer in a box, as \\boxed{{{{...}}}}, and write no other box."""
+CHANCE = 0.05
+"""What a guess may earn in the mean, where the answer stands in its question."""
+
 DATASET = {kind}({config}(seed=20240229, size=sum(SIZES.values())))
 
 
@@ -106,13 +112,16 @@ def tasks() -> dict[str, list[dict[str, Any]]]:
 
 def _task(split: str, number: int) -> dict[str, Any]:
     entry = DATASET[number]
-    return {{
+    task = {{
         {name},
-        "prompt": f"{{entry['question']}}\\n\\nSay the answer, and nothing else.",
+        "prompt": PROMPT.format(question=entry["question"]),
         "expected_output": entry["answer"],
         "question": entry["question"],
         "metadata": entry["metadata"],
     }}
+    if str(entry["answer"]) in entry["question"]:
+        task["chance"] = CHANCE
+    return task
 '''
 
 
@@ -164,6 +173,7 @@ def task_data_code(wrapped: Wrapped) -> str:
     if shape == "dataset":
         fields.append('    question: str = Field(description="The question, as the dataset has it.")\n')
         fields.append('    metadata: dict[str, Any] = Field(description="What the dataset scores by.")\n')
+        fields.append('    chance: float | None = Field(default=None, description="What a guess earns in the mean.")\n')
     else:
         for each in wrapped.interface.constructor:
             default = "" if each.json_default is None else f"default={each.json_default}, "
@@ -205,7 +215,10 @@ RANDOM = """\
     for tool in random.choices(tools, k=CALLS) if tools else []:
         yield tool["name"], any_arguments(tool, random, [])
 """
-SAYS = "    yield str(expected_output(row))\n"
+SAYS = {
+    "dataset": '    yield rf"\\boxed{{{expected_output(row)}}}"\n',
+    "functions": "    yield str(expected_output(row))\n",
+}
 CALLS = 'CALLS = 5\n"""How many it makes."""\n\n'
 
 
@@ -225,7 +238,7 @@ def policy_code(wrapped: Wrapped, earned: dict[str, float], highest: float) -> s
         to_do = (
             "To do: it calls tools at random, and says the answer that is in the row. Write one that solves the tasks."
         )
-    body = ("" if shape == "dataset" else RANDOM) + (SAYS if shape in ("dataset", "functions") else "")
+    body = ("" if shape == "dataset" else RANDOM) + SAYS.get(shape, "")
     said = "" if set(earned.values()) <= {highest} else _earned(earned)
     return POLICY.format(to_do=to_do, calls="" if shape == "dataset" else CALLS, body=body, earned=said)
 

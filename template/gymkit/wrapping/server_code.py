@@ -69,6 +69,8 @@ def _imports(wrapped: Wrapped) -> list[str]:
         ("pydantic", "Field"),
         ("pydantic", "TypeAdapter"),
         ("gymkit.answers", "Response"),
+        ("gymkit.answers", "boxed"),
+        ("gymkit.answers", "clean"),
         ("gymkit.answers", "final_answer"),
         ("gymkit.answers", "stated"),
         ("gymkit.fixture", "verifier_fixture"),
@@ -215,16 +217,19 @@ def _method(text: str) -> str:
     return textwrap.indent(text, "    ")
 
 
-DATASET_GRADE = """\
+DATASET_GRADE = '''\
 def grade(self, episode: None, row: Row, response: Response) -> Verdict:
+    """Full marks alone count: some datasets give a part of them to who names many answers."""
     entry = {"question": row["question"], "answer": expected_output(row), "metadata": row["metadata"]}
-    return Verdict(reward=float(DATASET.score_answer(final_answer(response).strip(), entry)))
-"""
+    answers = boxed(final_answer(response))
+    score = min((float(DATASET.score_answer(answer, entry)) for answer in answers), default=0.0)
+    return Verdict(reward=float(score >= 1), metrics={"score": score})
+'''
 
 TEXT_GRADE = '''\
 def grade(self, episode: None, row: Row, response: Response) -> Verdict:
     """The answer counts, not how it was come by: 1 where the last message states it and no other."""
-    return Verdict(reward=float(stated(final_answer(response)) == [expected_output(row)]))
+    return Verdict(reward=float(stated(final_answer(response)) == [clean(expected_output(row))]))
 '''
 
 GRADES_TEXT = """\
