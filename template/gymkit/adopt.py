@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         modules = _copy_modules(place, made, folder)
         place.write("server.py", adopted(made))
         place.write("tasks.py", TASKS.format(splits=json.dumps(_copy_rows(place, folder))))
-        interface = Interface("functions" if not made.tools else "class", "server", made.server.name, "server.py", "")
+        interface = Interface("class" if made.tools else "answers", "server", made.server.name, "server.py", "")
         wrapped = Wrapped(interface, capitalized(folder.name), "", {})
         place.write("policy.py", other_code.policy_code(wrapped, {}, 0.0))
         shown = modules[0].removesuffix(".py") if modules else "server"

@@ -36,6 +36,11 @@ class Wrapped:
         return known_as(self.interface.module, self.interface.name)
 
     @property
+    def has_tools(self) -> bool:
+        """Whether there is something to call, and not a question alone."""
+        return self.interface.shape not in ("dataset", "answers")
+
+    @property
     def module(self) -> str:
         """The last part of the domain's module."""
         return self.interface.module.rpartition(".")[2]

@@ -38,6 +38,8 @@ class Source:
     json_text: str
     """The type of the JSON value that makes one."""
     imports: set[tuple[str, str]] = dataclasses.field(default_factory=set)
+    limits: str = ""
+    """Of the whole value, as arguments of pydantic's `Field`."""
 
 
 def source_of(hint: Any) -> Source:
@@ -50,6 +52,8 @@ def source_of(hint: Any) -> Source:
         TypeAdapter(hint).json_schema()
     except Exception as error:
         raise NoJson(_name(hint)) from error
+    if get_origin(hint) is Annotated:
+        return dataclasses.replace(_source(get_args(hint)[0]), limits=_written(limits_of(hint)))
     return _source(hint)
 
 
@@ -102,9 +106,13 @@ def _joined(parts: Sequence[Source], text: str, json_text: str) -> Source:
 def _limited(source: Source, limits: Mapping[str, Any]) -> Source:
     if not limits:
         return source
-    text = ", ".join(f"{name}={value!r}" for name, value in limits.items())
+    text = _written(limits)
     imports = source.imports | {("typing", "Annotated"), ("pydantic", "Field")}
     return Source(*(f"Annotated[{each}, Field({text})]" for each in (source.text, source.json_text)), imports)
+
+
+def _written(limits: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in limits.items())
 
 
 def limits_of(hint: Any) -> dict[str, Any]:

@@ -31,6 +31,8 @@ class Parameter:
     """The default as a JSON value has it, as source code."""
     described: bool = True
     """Whether the description is the author's."""
+    limits: str = ""
+    """As arguments of pydantic's `Field`: `ge=0, le=9`."""
     typed: bool = True
     """Whether it has a type. Without one it is a text."""
 
@@ -51,7 +53,7 @@ class Interface:
     """A class, or a module of functions."""
 
     shape: str
-    """class, gymnasium, dataset or functions."""
+    """class, gymnasium, dataset, functions, or answers: a hand-made server without tools."""
     module: str
     name: str
     """The class; empty for functions."""

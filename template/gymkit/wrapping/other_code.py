@@ -177,7 +177,8 @@ def task_data_code(wrapped: Wrapped) -> str:
     else:
         for each in wrapped.interface.constructor:
             default = "" if each.json_default is None else f"default={each.json_default}, "
-            begin = f"    {row_key(each)}: {each.json_type} = Field({default}description="
+            limits = f"{each.limits}, " if each.limits else ""
+            begin = f"    {row_key(each)}: {each.json_type} = Field({default}{limits}description="
             fields.append(f"{begin}{quoted(each.description, len(begin))})\n")
         if shape == "gymnasium":
             fields.append('    seed: int = Field(description="With which the environment is reset.")\n')
@@ -210,14 +211,14 @@ def play(row: dict[str, Any]) -> Generator[tuple[str, dict[str, Any]] | str, str
 {earned}'''
 
 RANDOM = """\
-    random = Random(str(row.get("task_id")))
-    tools = row["responses_create_params"].get("tools", [])
-    for tool in random.choices(tools, k=CALLS) if tools else []:
+    random = Random(row["task_id"])
+    for tool in random.choices(row["responses_create_params"]["tools"], k=CALLS):
         yield tool["name"], any_arguments(tool, random, [])
 """
 SAYS = {
     "dataset": '    yield rf"\\boxed{{{expected_output(row)}}}"\n',
     "functions": "    yield str(expected_output(row))\n",
+    "answers": "    yield str(expected_output(row))\n",
 }
 CALLS = 'CALLS = 5\n"""How many it makes."""\n\n'
 
@@ -232,15 +233,15 @@ def policy_code(wrapped: Wrapped, earned: dict[str, float], highest: float) -> s
     """
     shape = wrapped.interface.shape
     to_do = "To do: it calls tools at random, as their schemas say. Write one that solves the tasks."
-    if shape == "dataset":
+    if not wrapped.has_tools:
         to_do = "It is no solver: it says the answer that is in the row."
     elif shape == "functions":
         to_do = (
             "To do: it calls tools at random, and says the answer that is in the row. Write one that solves the tasks."
         )
-    body = ("" if shape == "dataset" else RANDOM) + SAYS.get(shape, "")
+    body = (RANDOM if wrapped.has_tools else "") + SAYS.get(shape, "")
     said = "" if set(earned.values()) <= {highest} else _earned(earned)
-    return POLICY.format(to_do=to_do, calls="" if shape == "dataset" else CALLS, body=body, earned=said)
+    return POLICY.format(to_do=to_do, calls=CALLS if wrapped.has_tools else "", body=body, earned=said)
 
 
 def _earned(earned: dict[str, float]) -> str:
@@ -292,10 +293,10 @@ PENDING = """
 
 def tests_code(wrapped: Wrapped, earned: dict[str, float], highest: float) -> str:
     """The text of the tests. What the player does not do yet is expected to fail, and says what it waits for."""
-    what = f"`{wrapped.interface.name}`" if wrapped.interface.name else f"The functions of {wrapped.interface.module}"
+    what = f"`{wrapped.interface.name}`" if wrapped.interface.name else f"The functions of `{wrapped.interface.module}`"
     first = next((value for name, value in earned.items() if "-example-" in name), highest)
     return TESTS.format(
         what=what,
-        each_tool="" if wrapped.interface.shape == "dataset" else EACH_TOOL,
+        each_tool=EACH_TOOL if wrapped.has_tools else "",
         pending="" if first == highest else PENDING,
     )

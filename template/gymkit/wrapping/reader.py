@@ -199,6 +199,7 @@ def _parameter(
         default.text if default else None,
         default.json_text if default else None,
         described=bool(text),
+        limits=source.limits,
         typed=parameter.name in hints,
     )
 
@@ -320,18 +321,16 @@ def _step(kind: type, file: str) -> Method:
     spaces = {base.__name__ for base in type(space).__mro__}  # Without importing a package that is not always here.
     if "Discrete" in spaces:
         low, high = int(space.start), int(space.start + space.n) - 1
-        text, description = f"Annotated[int, Field(ge={low}, le={high})]", f"The action, from {low} to {high}."
+        text, limits, description = "int", f"ge={low}, le={high}", f"The action, from {low} to {high}."
     elif spaces & {"MultiDiscrete", "MultiBinary", "Box"}:
-        item = "float" if "Box" in spaces else "int"
         if len(space.shape) != 1:
             raise WrapError(f"{file}: the action space {space} has no form that a model could write: make it flat.")
         size = space.shape[0]
-        text = f"Annotated[list[{item}], Field(min_length={size}, max_length={size})]"
+        text, limits = f"list[{'float' if 'Box' in spaces else 'int'}]", f"min_length={size}, max_length={size}"
         description = f"The action: {size} numbers, of {space}."
     else:
         raise WrapError(f"{file}: the action space {space} is not understood: take Discrete, MultiDiscrete or Box.")
-    imports = [("pydantic", "Field"), ("typing", "Annotated")]
-    action = Parameter("action", text, imports, text, description)
+    action = Parameter("action", text, [], text, description, limits=limits)
     return Method("step", "Act once. The answer is what is seen then.", [action], returns_text=True)
 
 

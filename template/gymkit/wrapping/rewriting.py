@@ -53,8 +53,11 @@ def describe_wrapped(
     manifest = f"environments/{name}/manifest.yaml"
     text = place.read(manifest)
     place.write(manifest, _line(text, "range", f"[{reward_range}]") if reward_range else text)
+    own = f"{wrapped.interface.module.replace('.', '/')}.py"
+    own = own if (place.copy / own).is_file() else ""
     for page in ("README.md", "AGENTS.md"):
-        place.write(page, _page(place.read(page).replace(before, description), wrapped, target, tests))
+        text = place.read(page).replace(before, description)
+        place.write(page, _page(text, wrapped, target.removesuffix(":"), tests, own))
     answers = ".copier-answers.yml"
     if target and (place.copy / answers).is_file():
         # An update renders by these: it is to know what is the same as before, and what server.py is.
@@ -68,34 +71,40 @@ def _line(text: str, key: str, value: str) -> str:
     return re.sub(rf"^(\s*){key}: .*$", lambda match: f"{match[1]}{key}: {value}", text, count=1, flags=re.MULTILINE)
 
 
-def _page(text: str, wrapped: Wrapped, target: str, tests: str) -> str:
-    """A page without the sample."""
-    module = wrapped.interface.module
+def _page(text: str, wrapped: Wrapped, target: str, tests: str, own: str) -> str:
+    """A page without the sample.
+
+    Args:
+        text: The page.
+        wrapped: What is wrapped.
+        target: As it was named; empty where a server was adopted.
+        tests: The file of its tests.
+        own: The file of its domain; empty where an installed package has it.
+    """
     made = f"`gymkit wrap` has written this around `{target}`" if target else "`gymkit adopt` has carried this over"
-    is_here = "." not in module and wrapped.interface.file == f"{module}.py"
-    shown = f"`{module}.py`" if is_here else f"`{module}`"
-    text = re.sub(
-        r"^The \w+ (?:is|are) a sample\. Replace it in this order:$",
-        lambda _: f"{made} ([docs/wrapping.md](docs/wrapping.md)). Go through it in this order:",
-        text,
-        flags=re.MULTILINE,
-    )
-    text = re.sub(
-        r"^1\. \*\*The domain\*\*:.*?(?=^   `uv add PACKAGE`)",
-        lambda _: f"1. **The domain**: {shown}. It is as it was. When a wrapped class changes: `uv run gymkit wrap`.\n",
-        text,
-        flags=re.MULTILINE | re.DOTALL,
-    )
+    again = " When it changes: `uv run gymkit wrap`." if target else ""
+    for pattern, instead in (
+        (
+            r"^The \w+ (?:is|are) a sample\. Replace it in this order:$",
+            f"{made} ([docs/wrapping.md](docs/wrapping.md)). Go through it in this order:",
+        ),
+        (
+            r"^1\. \*\*The domain\*\*:.*?(?=^   `uv add PACKAGE`)",
+            f"1. **The domain**: `{own or wrapped.interface.module}`. It is as it was.{again}\n",
+        ),
+        (r"^- \[docs/(?:questions|tools)\.md\][^;\n]*; ", "- "),
+        (r"^- \[docs/(?:questions|tools)\.md\][^;\n]*\n", ""),
+        (r"`tests/test_cheats\.py`, |`tests/test_search\.py`, `tests/standin_search\.py`, ", ""),
+    ):
+        text = re.sub(pattern, lambda _, instead=instead: instead, text, flags=re.MULTILINE | re.DOTALL)
     for sample, files in SAMPLES.items():
-        text = text.replace(", ".join(f"`{file}`" for file in files), shown).replace(f"`{files[0]}`", shown)
+        named = ", ".join(f"`{file}`" for file in files)
+        text = text.replace(named, f"`{own}`") if own else text.replace(f"{named}, ", "")
+        text = text.replace(f"`{files[0]}`, or another", f"`{own}`, or another" if own else "a")
         text = text.replace(f"tests/test_{sample}.py", tests)
-    for own in ("`tests/test_cheats.py`, ", "`tests/test_search.py`, `tests/standin_search.py`, "):
-        text = text.replace(own, "")
-    text = re.sub(
-        r"^- \[docs/(?:questions|tools)\.md\][^;\n]*(; |\n)",
-        lambda match: "- " if match[1] == "; " else "",
-        text,
-        flags=re.MULTILINE,
+    text = text.replace(
+        f"replace `{tests}` by tests of your domain, and `tests/cheats.py` by cheats that it invites\n",
+        f"tests of your domain go into `{tests}`, cheats that it invites into `tests/cheats.py`\n",
     )
     how = (WITHOUT_TOOLS, WITH_TOOLS)
-    return text.replace(*(how if wrapped.interface.shape != "dataset" else how[::-1]))
+    return text.replace(*(how if wrapped.has_tools else how[::-1]))

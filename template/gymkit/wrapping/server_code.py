@@ -27,10 +27,11 @@ def server_code(wrapped: Wrapped) -> str:
         routes.append(f'        app.post("/{method.name}")(self.{_called(method)})\n')
         tools.append(_tool(wrapped, method))
     name = wrapped.class_name
-    of = f"`{wrapped.interface.name}`" if wrapped.interface.name else "the functions"
+    module, kind = wrapped.interface.module, wrapped.interface.name
+    of = f"`{module}.{kind}`" if kind else f"the functions of `{module}`"
     register = f"        app = super().setup_webserver()\n{''.join(routes)}        return app\n"
     parts = [
-        f'"""The environment around {of} of {wrapped.interface.module}.\n\n'
+        f'"""The environment around {of}.\n\n'
         '`uv run gymkit wrap` brings changes of the domain into what nobody has edited here.\n"""\n\n',
         "\n".join(_imports(wrapped)),
         _dataset(wrapped),
@@ -119,6 +120,8 @@ def _model(method: Method) -> str:
         kind = renamed(each.type, map(tuple, each.imports))
         begin = f"    {_field(each.name)}: {kind} = Field("
         arguments = [] if each.default is None else [f"default={renamed(each.default, map(tuple, each.imports))}"]
+        if each.limits:
+            arguments.append(each.limits)
         if _field(each.name) != each.name:
             arguments.append(f'alias="{each.name}"')
         column = len(begin) + sum(len(argument) + 2 for argument in arguments)
@@ -174,20 +177,22 @@ def _new_episode(wrapped: Wrapped) -> str:
     begin = f"    def new_episode(self, row: Row) -> {wrapped.kind}:\n"
     if not interface.constructor:
         return f"{begin}        return {wrapped.kind}()\n"
-    made = f"{wrapped.kind}({', '.join(map(_argument, interface.constructor))})"
-    return (
-        f"{begin}        try:\n            return {made}\n"
-        "        except (KeyError, TypeError, ValueError) as error:\n"
-        f'            raise InvalidRow(f"{interface.name}: {{type(error).__name__}}: {{error}}") from None\n'
-    )
+    return begin + _made(wrapped, f"{wrapped.kind}({', '.join(map(_argument, interface.constructor))})")
 
 
 def _gymnasium_episode(wrapped: Wrapped) -> str:
     arguments = [f'render_mode="{wrapped.interface.render}"'] if wrapped.interface.render else []
-    arguments += map(_argument, wrapped.interface.constructor)
+    env = f"{wrapped.kind}({', '.join([*arguments, *map(_argument, wrapped.interface.constructor)])})"
+    begin = "    def new_episode(self, row: Row) -> GymnasiumEpisode:\n"
+    return begin + _made(wrapped, f'GymnasiumEpisode({env}, seed=row["seed"])')
+
+
+def _made(wrapped: Wrapped, episode: str) -> str:
+    """The body of `new_episode`: an episode, or that the row makes none."""
     return (
-        "    def new_episode(self, row: Row) -> GymnasiumEpisode:\n"
-        f'        return GymnasiumEpisode({wrapped.kind}({", ".join(arguments)}), row["seed"])\n'
+        f"        try:\n            return {episode}\n"
+        "        except (KeyError, TypeError, ValueError) as error:\n"
+        f'            raise InvalidRow(f"{wrapped.interface.name}: {{type(error).__name__}}: {{error}}") from None\n'
     )
 
 
