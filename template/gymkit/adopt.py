@@ -8,18 +8,19 @@ the rows of data/. The other folder is not changed. All is tried in a copy of th
 """
 
 import argparse
+import ast
 import json
 import shutil
-import sys
 from pathlib import Path
-from typing import Any
 
 from gymkit.project import ROOT
 from gymkit.wrapping import other_code, rewriting
 from gymkit.wrapping.code import Wrapped, capitalized
-from gymkit.wrapping.hand_made import HandMade, adopted, read_hand_made
+from gymkit.wrapping.first_player import let_play
+from gymkit.wrapping.hand_made import HandMade, adopted, imported, read_hand_made
 from gymkit.wrapping.interface import Interface, WrapError
 from gymkit.wrapping.place import Place, copy_of, refuse_other_kinds, refuse_uncommitted
+from gymkit.wrapping.reading import OWN_FILES
 
 ROWS = "tests/adopted"
 """Where the rows of the hand-made environment stand: no image and no Space gets them."""
@@ -32,7 +33,6 @@ TASKS = '''\
 
 import json
 from pathlib import Path
-from typing import Any
 
 ROWS = Path(__file__).parent / "tests" / "adopted"
 SPLITS = {splits}
@@ -79,14 +79,14 @@ def run(options: argparse.Namespace) -> int:
         interface = Interface("class" if made.tools else "answers", "server", made.server.name, "server.py", "")
         wrapped = Wrapped(interface, capitalized(folder.name), "", {})
         place.write("policy.py", other_code.policy_code(wrapped, {}, 0.0))
-        shown = modules[0].removesuffix(".py") if modules else "server"
+        shown = modules[0] if modules else "server"
         interface.module, interface.file = shown, f"{shown}.py"
         tests = f"tests/test_{'adopted_server' if shown == 'server' else shown}.py"
         place.write(tests, other_code.tests_code(wrapped, {}, 0.0))
-        description = options.description or f"The environment {folder.name}."
+        description = options.description or made.summary or f"The environment {folder.name}."
         rewriting.describe_wrapped(place, wrapped, description, options.domain, "", "", tests)
         place.tidy("server.py", "tasks.py", "policy.py", tests)
-        said = _finish(place, wrapped, tests)
+        said = let_play(place, wrapped, tests)
         for name in place.changed():
             print(f"{name}: written")
         for text in said["failures"]:
@@ -96,26 +96,22 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _finish(place: Place, wrapped: Wrapped, tests: str) -> dict[str, Any]:
-    answer = place.copy / "finished.json"
-    place.run(sys.executable, "-c", "from gymkit.cli import main; main()", "wrap", "--finish", str(answer))
-    said = json.loads(answer.read_text(encoding="utf-8"))
-    high = said["range"][1]
-    place.write("policy.py", other_code.policy_code(wrapped, said["earned"], high))
-    place.write(tests, other_code.tests_code(wrapped, said["earned"], high))
-    place.tidy("policy.py", tests)
-    place.written |= set(said["written"])
-    return said
-
-
 def _copy_modules(place: Place, made: HandMade, folder: Path) -> list[str]:
-    """Copy the modules that the server imports from beside it; their files' names."""
-    names = []
-    for node in made.imported():
-        file = f"{node.partition('.')[0]}.py"
-        if (folder / file).is_file() and file not in names:
-            place.write(file, (folder / file).read_text(encoding="utf-8"))
-            names.append(file)
+    """Copy the modules and packages beside the server that it imports, and those that these import; their names."""
+    names: list[str] = []
+    waiting = imported(made.tree)
+    while waiting:
+        name = waiting.pop(0).partition(".")[0]
+        files = [folder / f"{name}.py"] if (folder / f"{name}.py").is_file() else sorted((folder / name).rglob("*.py"))
+        if not files or name in names:
+            continue
+        if name in OWN_FILES:
+            raise WrapError(f"{files[0]}: an environment can have no module of yours called {name}: rename it.")
+        names.append(name)
+        for file in files:
+            text = file.read_text(encoding="utf-8")
+            place.write(file.relative_to(folder).as_posix(), text)
+            waiting += imported(ast.parse(text))
     return names
 
 

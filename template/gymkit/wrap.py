@@ -21,6 +21,7 @@ from typing import Any
 from gymkit.project import ROOT, environment_name
 from gymkit.wrapping import merging, other_code, rewriting
 from gymkit.wrapping.code import Wrapped, capitalized
+from gymkit.wrapping.first_player import let_play
 from gymkit.wrapping.interface import ADAPTER, Interface, WrapError, as_data
 from gymkit.wrapping.place import Place, copy_of, refuse_other_kinds, refuse_uncommitted
 from gymkit.wrapping.reading import read_interface, target_of
@@ -128,7 +129,8 @@ def _wrap(place: Place, wanted: dict[str, str], options: argparse.Namespace, bef
         description = options.description or interface.summary or f"Use the tools of {interface.name or target.module}."
         rewriting.describe_wrapped(place, wrapped, description, options.domain, options.range, target.text, tests)
     left = _write(place, files, before)
-    earned = _finish(place, wrapped, files, tests, left)
+    # Where tasks or player are the user's, rows and cases are his to write.
+    said = {} if _is_played_by_user(left) else let_play(place, wrapped, "" if tests in left else tests)
     record = {**wanted, "target": target.text, "interface": as_data(interface)}
     record["files"] = {name: merging.digest(place.read(name)) for name in files if name not in left} | {
         name: before["files"][name] for name in left if name in before.get("files", {})
@@ -137,7 +139,7 @@ def _wrap(place: Place, wanted: dict[str, str], options: argparse.Namespace, bef
     place.write(RECORD, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
     if options.dry_run:
         print(place.read("server.py"))
-    _say(place, interface, left, earned, options.dry_run)
+    _say(place, interface, left, said, options.dry_run)
     if not options.dry_run:
         place.move()
     return 0
@@ -199,28 +201,6 @@ def _parts(place: Place, before: dict[str, Any], left: list[str]) -> dict[str, s
     was = merging.digests((ROOT / "server.py").read_text(encoding="utf-8"))
     mine = {name for name, text in was.items() if before["parts"].get(name) != text}
     return {name: text for name, text in now.items() if name not in mine}
-
-
-def _finish(place: Place, wrapped: Wrapped, files: dict[str, str], tests: str, left: list[str]) -> dict[str, Any]:
-    """Rows, cases, and what the player earns; empty where the tasks are the user's, who writes them himself."""
-    if _is_played_by_user(left):
-        return {}
-    answer = place.copy / "finished.json"
-    place.run(sys.executable, "-c", "from gymkit.cli import main; main()", "wrap", "--finish", str(answer))
-    said = json.loads(answer.read_text(encoding="utf-8"))
-    low, high = said["range"]
-    beyond = [reward for reward in said["earned"].values() if not low <= reward <= high]
-    if beyond:
-        raise WrapError(
-            f"{wrapped.interface.file}: a first player has earned {beyond[0]:g}, and the reward is declared as {low:g} "
-            f"to {high:g}: give its range with --range LOW,HIGH."
-        )
-    place.write("policy.py", other_code.policy_code(wrapped, said["earned"], high))
-    if tests not in left:
-        place.write(tests, other_code.tests_code(wrapped, said["earned"], high))
-    place.tidy("policy.py", *([] if tests in left else [tests]))
-    place.written |= set(said["written"])
-    return said
 
 
 def _say(place: Place, interface: Interface, left: list[str], said: dict[str, Any], dry_run: bool) -> None:

@@ -6,7 +6,7 @@
 - `reader`     imports the module and reads it, in a process of its own
 - `reading`    starts that process, with a time limit
 - `server_code`, `other_code`  the files that are written
-- `finishing`  rows, cases, and what the first player earns
+- `first_player`  starts `finishing`: rows, cases, and what the first player earns
 - `rewriting`  what is said of the environment in files that it shares with the template
 - `hand_made`  a hand-made server as one of this template
 - `merging`    a second `wrap`: what was edited stays

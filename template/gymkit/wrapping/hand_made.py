@@ -60,15 +60,10 @@ class HandMade:
         ]
         return {each.id for each in annotations if isinstance(each, ast.Name)} - {"Request"}
 
-    def imported(self) -> list[str]:
-        """The modules that it imports, by name."""
-        found = []
-        for node in self.tree.body:
-            if isinstance(node, ast.Import):
-                found += [each.name for each in node.names]
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                found.append(node.module or "")
-        return found
+    @property
+    def summary(self) -> str:
+        """The first line of its docstring; empty where it has none."""
+        return (ast.get_docstring(self.tree) or ast.get_docstring(self.server) or "").partition("\n")[0]
 
     def state(self) -> tuple[str, ast.expr] | None:
         """The method that makes a session's state, and what it makes; None where there is none."""
@@ -80,6 +75,17 @@ class HandMade:
                     if isinstance(target, ast.Attribute) and target.attr == "sessions" and name not in self.tools:
                         return name, node.value
         return None
+
+
+def imported(tree: ast.Module) -> list[str]:
+    """The modules that a module imports, by name."""
+    found = []
+    for node in tree.body:
+        if isinstance(node, ast.Import):
+            found += [each.name for each in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            found.append(node.module or "")
+    return found
 
 
 def _called(call: ast.Call) -> str:
