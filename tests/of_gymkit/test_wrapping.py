@@ -69,9 +69,9 @@ class Arrow(BaseModel):
         (list[Square], "list[Square]", "list[dict[str, Any]]", ""),
         (Arrow, "Arrow", "dict[str, Any]", ""),
         (Annotated[int, Field(ge=0), "How many."], "int", "int", "ge=0"),
-        (list[Annotated[int, Field(le=9)]], "list[Annotated[int, Field(le=9)]]", "list[Annotated[int, Field(le=9)]]", ""),
+        (list[Annotated[int, Field(le=9)]], *["list[Annotated[int, Field(le=9)]]"] * 2, ""),
     ],
-)  # fmt: skip
+)
 def test_a_type_becomes_source_code(hint: Any, text: str, json_text: str, limits: str) -> None:
     source = source_of(hint)
     assert (source.text, source.json_text, source.limits) == (text, json_text, limits)
