@@ -59,7 +59,7 @@ def source_of(hint: Any) -> Source:
 
 def _source(hint: Any) -> Source:
     origin, args = get_origin(hint), get_args(hint)
-    if hint is Any:
+    if hint in (Any, object):
         return Source("Any", "Any", {("typing", "Any")})
     if origin is Annotated:
         return _limited(_source(args[0]), limits_of(hint))
