@@ -83,6 +83,8 @@ def _page(text: str, wrapped: Wrapped, target: str, tests: str, own: str) -> str
     """
     made = f"`gymkit wrap` has written this around `{target}`" if target else "`gymkit adopt` has carried this over"
     again = " When it changes: `uv run gymkit wrap`." if target else ""
+    add = "## To add a tool\n"
+    add += f"\nWhat is new in `{target}` becomes a tool by `uv run gymkit wrap`. By hand:\n" if target else ""
     for pattern, instead in (
         (
             r"^The \w+ (?:is|are) a sample\. Replace it in this order:$",
@@ -92,6 +94,7 @@ def _page(text: str, wrapped: Wrapped, target: str, tests: str, own: str) -> str
             r"^1\. \*\*The domain\*\*:.*?(?=^   `uv add PACKAGE`)",
             f"1. **The domain**: `{own or wrapped.interface.module}`. It is as it was.{again}\n",
         ),
+        (r"^## To add a tool\n", add),
         (r"^- \[docs/(?:questions|tools)\.md\][^;\n]*; ", "- "),
         (r"^- \[docs/(?:questions|tools)\.md\][^;\n]*\n", ""),
         (r"`tests/test_cheats\.py`, |`tests/test_search\.py`, `tests/standin_search\.py`, ", ""),
