@@ -33,6 +33,7 @@ TASKS = '''\
 
 import json
 from pathlib import Path
+from typing import Any
 
 ROWS = Path(__file__).parent / "tests" / "adopted"
 SPLITS = {splits}

@@ -22,8 +22,9 @@ def server_code(wrapped: Wrapped) -> str:
     """The text of server.py."""
     models, tools, routes = [], [], []
     for method in _tools(wrapped):
-        if method.parameters:
-            models.append(_model(method))
+        model = _model(method)
+        if model not in models:
+            models.append(model)
         routes.append(f'        app.post("/{method.name}")(self.{_called(method)})\n')
         tools.append(_tool(wrapped, method))
     name = wrapped.class_name
@@ -114,8 +115,14 @@ def _field(name: str) -> str:
     return f"{name}_" if name in MODEL_NAMES else name
 
 
+def _request(method: Method) -> str:
+    return f"{capitalized(method.name)}Request" if method.parameters else "NoArguments"
+
+
 def _model(method: Method) -> str:
-    lines = [f"class {capitalized(method.name)}Request(ToolRequest):"]
+    if not method.parameters:
+        return 'class NoArguments(ToolRequest):\n    """Of a tool that takes none."""\n'
+    lines = [f"class {_request(method)}(ToolRequest):"]
     for each in method.parameters:
         kind = renamed(each.type, map(tuple, each.imports))
         begin = f"    {_field(each.name)}: {kind} = Field("
@@ -141,9 +148,8 @@ def _tool(wrapped: Wrapped, method: Method) -> str:
     answer = (
         call if shape == "gymnasium" else f"ToolResponse(output={call if method.returns_text else f'as_text({call})'})"
     )
-    body = f"body: {capitalized(method.name)}Request, " if method.parameters else ""
-    asks = "" if shape == "functions" and not method.parameters else "request: Request"
-    given = f"self, {body}{asks}".rstrip(", ")
+    request = "" if shape == "functions" else ", request: Request"
+    given = f"self, body: {_request(method)}{request}"
     return (
         f"    {'async ' if method.is_async else ''}def {_called(method)}({given}) -> ToolResponse:\n"
         f"{docstring(method.description, 8)}\n{before}        return {answer}\n"
