@@ -121,7 +121,7 @@ def _request(method: Method) -> str:
 
 def _model(method: Method) -> str:
     if not method.parameters:
-        return 'class NoArguments(ToolRequest):\n    """Of a tool that takes none."""\n'
+        return 'class NoArguments(ToolRequest):\n    """A tool without arguments."""\n'
     lines = [f"class {_request(method)}(ToolRequest):"]
     for each in method.parameters:
         kind = renamed(each.type, map(tuple, each.imports))
