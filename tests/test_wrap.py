@@ -457,7 +457,7 @@ def test_a_hand_made_server_is_adopted(template: Template, attach: Attach, tmp_p
     server = (folder / "server.py").read_text()
     assert TOOL_BODY in server
     assert "NumberGame(7)" in server
-    graded = re.sub(r"    def grade\(.*?\n(?=\n    )", lambda _: GRADE, server, flags=re.DOTALL)
+    graded = re.sub(r"    def grade\(.*?\n(?=\n)", lambda _: GRADE, server, flags=re.DOTALL)
     (folder / "server.py").write_text(graded.replace("NumberGame(7)", EPISODE))
     (folder / "policy.py").write_text(PLAYER)
     tests = folder / "tests" / "test_number_game.py"

@@ -360,7 +360,7 @@ def test_a_hand_made_server_keeps_its_bodies(tmp_path: Path) -> None:
     for line in (
         "class GuessReq(ToolRequest):\n    number: int = Field(description=\"The number.\")",
         '        """Guess."""\n        game = self._sess(request)["game"]  # the state\n',
-        "            return {'game': NumberGame(7)}",
+        '            return {"game": NumberGame(7)}',
         "    def grade(self, episode: Any, row: Row, response: Response) -> Verdict:",
         '        right = "yes" in str(body.response.output)  # a claim\n',
         "        return Verdict(reward=float(1.0 if right else 0.0))",

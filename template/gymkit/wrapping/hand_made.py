@@ -8,8 +8,8 @@ Tool bodies stay as they are, letter by letter. What is looked for: a class buil
 import ast
 import json
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
-from textwrap import dedent, indent
 
 from gymkit.wrapping.interface import WrapError
 
@@ -198,21 +198,24 @@ def _server(made: HandMade) -> str:
     for node in made.server.body:
         if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "sessions":
             continue
-        if isinstance(node, Function):
-            if node.name in ("seed_session", "close_session") or (state and node.name == state[0]):
-                continue
-            parts.append(f"\n{_grade(made, node) if node.name == 'verify' else _kept(made, node)}")
-        else:
+        if state and node is made.methods.get(state[0]):
+            parts.append(f"\n{_episode(made, *state)}")
+        elif not isinstance(node, Function):
             parts.append(made.text(node))
-    if state:
-        name, value = state
-        parts.append(
-            f"\n    def new_episode(self, row: Row) -> Any:\n        try:\n            return {ast.unparse(value)}\n"
-            "        except (KeyError, TypeError, ValueError) as error:\n"
-            '            raise InvalidRow(f"{type(error).__name__}: {error}") from None\n'
-        )
-        parts.append(f"\n    def {name}(self, request: Request) -> Any:\n        return self.episode(request)\n")
+        elif node.name not in ("seed_session", "close_session"):
+            parts.append(f"\n{_grade(made, node) if node.name == 'verify' else _kept(made, node)}")
     return "".join(parts)
+
+
+def _episode(made: HandMade, name: str, value: ast.expr) -> str:
+    """What makes a session's state, and the method by which tools have asked for it."""
+    return (
+        '    def new_episode(self, row: Row) -> Any:\n        """To do: make it by the row, where rows differ."""\n'
+        f"        try:\n            return {ast.get_source_segment(made.source, value)}\n"
+        "        except (KeyError, TypeError, ValueError) as error:\n"
+        '            raise InvalidRow(f"{type(error).__name__}: {error}") from None\n'
+        f"\n    def {name}(self, request: Request) -> Any:\n        return self.episode(request)\n"
+    )
 
 
 def _kept(made: HandMade, node: Function) -> str:
@@ -227,33 +230,35 @@ def _kept(made: HandMade, node: Function) -> str:
 
 
 def _grade(made: HandMade, node: Function) -> str:
-    """`verify()` as `grade()`: its statements, of which the last returns the reward alone."""
-    request = node.args.args[1].arg
-    begin = "async def" if isinstance(node, ast.AsyncFunctionDef) and _awaits(node) else "def"
-    lines = [
-        f"{begin} grade(self, episode: Any, row: Row, response: Response) -> Verdict:\n",
-        f"    {request} = SimpleNamespace(**{{**row, 'response': response}})\n",
-    ]
-    for each in node.body:
-        returns = any(isinstance(inner, ast.Return) for inner in ast.walk(each))
-        text = ast.unparse(_RewardAlone(made).visit(each)) + "\n" if returns else dedent(made.text(each))
-        lines.append(indent(text, "    "))
-    return indent("".join(lines), "    ")
+    """`verify()` as `grade()`: its statements, and of what they return the reward alone."""
+    text = made.source.encode()
+    starts = [0, *accumulate(len(line) for line in text.splitlines(keepends=True))]
+    begin, end = starts[node.body[0].lineno - 1], starts[node.end_lineno or 0]
+    body, last = "", begin
+    for each in sorted(_returns(node), key=lambda found: found.lineno):
+        first = starts[each.lineno - 1] + each.col_offset
+        body += text[last:first].decode() + f"return Verdict(reward={_reward(made, each)})"
+        last = starts[(each.end_lineno or 0) - 1] + (each.end_col_offset or 0)
+    body += text[last:end].decode()
+    begins = "async def" if isinstance(node, ast.AsyncFunctionDef) and _awaits(node) else "def"
+    return (
+        f"    {begins} grade(self, episode: Any, row: Row, response: Response) -> Verdict:\n"
+        f"        {node.args.args[1].arg} = SimpleNamespace(**row, response=response)\n{body}"
+    )
 
 
-class _RewardAlone(ast.NodeTransformer):
-    """Makes `return Answer(..., reward=x)` a verdict."""
+def _returns(node: Function) -> list[ast.Return]:
+    return [each for each in ast.walk(node) if isinstance(each, ast.Return)]
 
-    def __init__(self, made: HandMade) -> None:
-        self._made = made
 
-    def visit_Return(self, node: ast.Return) -> ast.Return:
-        keywords = node.value.keywords if isinstance(node.value, ast.Call) else []
-        reward = next((word.value for word in keywords if word.arg == "reward"), None)
-        if reward is None:
-            raise WrapError(f"{self._made.path}, line {node.lineno}: verify() must return an answer with `reward=`.")
-        as_float = ast.Call(ast.Name("float"), [reward], [])
-        return ast.Return(ast.Call(ast.Name("Verdict"), [], [ast.keyword("reward", as_float)]))
+def _reward(made: HandMade, node: ast.Return) -> str:
+    """The source of the reward in `return Answer(..., reward=x)`, as a float."""
+    keywords = node.value.keywords if isinstance(node.value, ast.Call) else []
+    reward = next((word.value for word in keywords if word.arg == "reward"), None)
+    if reward is None:
+        raise WrapError(f"{made.path}, line {node.lineno}: verify() must return an answer with `reward=`.")
+    text = ast.get_source_segment(made.source, reward) or ""
+    return text if text.startswith("float(") else f"float({text})"
 
 
 def _awaits(node: Function) -> bool:
