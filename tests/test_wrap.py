@@ -347,14 +347,19 @@ def test_what_cannot_be_wrapped_is_said_in_one_line_and_nothing_is_written(games
 
 
 @pytest.mark.full
-def test_a_class_that_is_named_to_copier_is_wrapped_and_plays(template: Template, tmp_path: Path) -> None:
-    shutil.copy(DOMAINS / "orders.py", tmp_path)
-    answers = ("wrap_class=./orders.py:OrdersTask", "wrap_reward=score")
+@pytest.mark.parametrize(("name", "reward"), [("orders", 0), ("functions", 1)])
+def test_a_class_that_is_named_to_copier_is_wrapped_and_plays(
+    template: Template, tmp_path: Path, name: str, reward: float
+) -> None:
+    domain = WRAPPED[name]
+    target, *rest = domain.arguments
+    shutil.copy(DOMAINS / target.partition(":")[0], tmp_path)
+    answers = [f"archetype={domain.archetype}", f"wrap_class=./{target}", *(f"wrap_reward={each}" for each in rest[1:])]
     environment = generate(template, tmp_path / "my_env", LINES[-1], interpreter_for(LINES[-1]), *answers)
     assert "Wrapping " in environment.copy_output
     assert "Ready. Play a first episode" in environment.copy_output
     said = environment.run_ok("uv", "run", "python", "rollout.py")
-    assert said.rstrip().endswith("Reward: 0"), said  # A player that calls at random has not solved it.
+    assert said.rstrip().endswith(f"Reward: {reward}"), said  # A player that calls at random does not solve `orders`.
     assert environment.run_ok(*WRAP, "--check") == ""
 
 
