@@ -109,5 +109,5 @@ def _page(text: str, wrapped: Wrapped, target: str, tests: str, own: str) -> str
         f"replace `{tests}` by tests of your domain, and `tests/cheats.py` by cheats that it invites\n",
         f"tests of your domain go into `{tests}`, cheats that it invites into `tests/cheats.py`\n",
     )
-    how = (WITHOUT_TOOLS, WITH_TOOLS)
-    return text.replace(*(how if wrapped.has_tools else how[::-1]))
+    old, new = (WITHOUT_TOOLS, WITH_TOOLS) if wrapped.has_tools else (WITH_TOOLS, WITHOUT_TOOLS)
+    return text.replace(old, new)
