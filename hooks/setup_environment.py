@@ -2,7 +2,7 @@
 
 Copier runs it in the environment's folder, after `copier copy` and after `copier update` (see copier.yml):
 
-    python setup_environment.py --run-by-copier [--after-update] [--debian="xvfb openbox"]
+    python setup_environment.py --run-by-copier [--after-update] [--debian="xvfb openbox"] [--wrap=puzzle.py:Puzzle]
 
 It needs only the standard library. When something fails, it says why in one paragraph, with the command to go on by
 hand; the generated files stay.
@@ -58,6 +58,22 @@ def sync(uv: str, python: str) -> None:
         )
 
 
+def wrap(uv: str) -> None:
+    """Make it the environment of the class that was named, a path as seen from the user's shell."""
+    target, reward = argument("--wrap"), argument("--reward")
+    if not target:
+        return
+    place, _, name = target.rpartition(":")
+    if place.endswith(".py"):
+        target = f"{Path(os.environ.get('PWD', '.'), Path(place).expanduser()).resolve()}:{name}"
+    command = ["run", "--no-sync", "gymkit", "wrap", target, *(["--reward", reward] if reward else [])]
+    say(f"      Wrapping {target} ...")
+    done = subprocess.run([uv, *command], env=uv_environ(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        error = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1]
+        raise SetupFailed(f"{error}", f"{typed(uv)} run gymkit wrap {shlex.quote(target)}")
+
+
 def import_gate(uv: str, python: Python | None) -> None:
     """Import the server, as `python server.py` does first. What that imports is compiled to bytecode on the way.
 
@@ -110,6 +126,8 @@ def set_up(after_update: bool) -> None:
         say("      (NeMo Gym 0.7 needs Python 3.13.14 or later.)")
     say("[2/3] Installing what the environment needs (about 1 GB, most of it NeMo Gym's) ...")
     sync(uv, python.path if python is not None else chosen or "")
+    if not after_update:
+        wrap(uv)
     say("[3/3] Importing the server ...")
     import_gate(uv, python)
     if after_update:

@@ -46,6 +46,7 @@ LONGEST_FIRST = (
         "tools",
         "conversation",
         "user_environments",
+        "wrap",
         "gymkit",
         "container",
         "environment",

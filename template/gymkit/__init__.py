@@ -14,6 +14,9 @@ Programs, which are handed what they need of the environment
 - `view`        shows rollouts, training runs and audits: a page, and numbers
 - `deploy`      puts the environment on a Hugging Face Space
 - `upload`      which files go there, and which stay at home
+- `wrap`        makes this the environment of a class that there is already
+- `adopt`       makes this the environment of a hand-made server
+- `wrapping`    their parts: what is read of the class, and what is written
 - `describe`    carries the description to where it has to stand as well
 - `conflicts`   names the conflict markers of an update
 - `fixture`     the server in one process, and NeMo Gym's fixture of the cases
@@ -39,6 +42,7 @@ The server
 - `replay`      what services have answered, recorded and given again
 - `web`         pages of the public web, and none of the server's own network
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
+- `shapes`      a tool's answer as text, episodes of Gymnasium: what a wrapped class is served with
 - `users`       a user who answers what a policy says, by a script (`scripts`) or a model (where an archetype has one)
 - `second_model`  a model that the environment asks: as a judge, or as a user
 - `cluster`     work on a Ray cluster
@@ -57,6 +61,7 @@ What all of them use
 - `symbolic`    whether two mathematical expressions are equal, in processes that can be killed (`symbolic_worker`)
 - `forms`       a mathematical answer: its value, and the form that is asked for
 - `rows`        data rows
+- `arguments`   a tool's arguments at random, from its schema
 - `project`     the environment's names and paths
 - `redaction`   keys, kept out of what is shown, logged, recorded or answered
 - `responses`   a model's response, read from a request for a verdict

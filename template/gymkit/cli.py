@@ -30,6 +30,8 @@ COMMANDS = {
     "audit": "try to earn rewards without solving tasks, on a server that it starts",
     "view": "see what happened: rollouts, training runs, audits, as a page and in numbers",
     "deploy": "put the environment on a Hugging Face Space",
+    "wrap": "make this the environment of a class that you have, or of plain functions",
+    "adopt": "make this the environment of a hand-made NeMo Gym server",
     "conflicts": "name the conflict markers that an update has left",
 }
 
@@ -190,6 +192,8 @@ def run(command: str, options: argparse.Namespace) -> int:
         return module.run(options, load_player, load_cheats)
     if command == "deploy":
         return module.run(options, load_server_class(), load_player())
+    if command == "wrap":
+        return module.run(options, lambda: (load_server_class(), load_tasks(), load_row_schema(), load_player()))
     return module.run(options)
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Literal, NamedTuple
 
-from gymkit.audit import arguments
+from gymkit import arguments
 from gymkit.audit.episode import Move, Moves
 from gymkit.episodes import verify_request
 from gymkit.items import Item, function_call, message, text_of
