@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
@@ -183,8 +183,12 @@ def environment_at(health: requests.Response) -> str | None:
 
 
 @contextmanager
-def running_environment(url: str | None) -> Iterator[str]:
+def running_environment(url: str | None, python: Sequence[str] = (sys.executable,)) -> Iterator[str]:
     """The URL of a running environment: the given one, the one on port 11000, or one started for the occasion.
+
+    Args:
+        url: Of one that runs, or None.
+        python: The command that runs Python with the environment's packages.
 
     Raises:
         RolloutError: it did not start; the message has what it said last.
@@ -199,13 +203,16 @@ def running_environment(url: str | None) -> Iterator[str]:
             return
     except requests.RequestException:
         pass
-    with started_environment() as started:
+    with started_environment(python) as started:
         yield started
 
 
 @contextmanager
-def started_environment() -> Iterator[str]:
+def started_environment(python: Sequence[str] = (sys.executable,)) -> Iterator[str]:
     """The URL of an environment that is started for the occasion, on a free port of this machine.
+
+    Args:
+        python: The command that runs Python with the environment's packages.
 
     Raises:
         RolloutError: it did not start; the message has what it said last.
@@ -217,7 +224,7 @@ def started_environment() -> Iterator[str]:
     server_env = os.environ | {"PORT": str(port), "ENV_HOST": "127.0.0.1"}
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "server.py")], cwd=ROOT, env=server_env, stdout=log, stderr=subprocess.STDOUT
+            [*python, str(ROOT / "server.py")], cwd=ROOT, env=server_env, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             with console.status("Starting the environment ..."):
