@@ -81,7 +81,8 @@ def figures(rewards: Iterable[list[float]], masked: int) -> dict[str, Any]:
         rewards: Of each row.
         masked: How many episodes more there were.
     """
-    means = [sum(each) / len(each) for each in (listed := list(rewards))]
+    listed = list(rewards)
+    means = [sum(each) / len(each) for each in listed]
     mean = sum(means) / len(means)
     variance = sum((each - mean) ** 2 for each in means) / max(1, len(means) - 1)
     episodes = sum(map(len, listed))
