@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import adapter
@@ -10,7 +9,7 @@ import pytest
 import requests
 import schemas
 from conftest import Environments
-from generated import ARCHETYPES, LINES, ROOT, Environment, free_port
+from generated import ARCHETYPES, LINES, ROOT, free_port
 from gym_servers import serving
 from transformers.utils import get_json_schema
 

@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Lets the programs in train/ import gymkit, which stands one folder above: `import _root`, before anything of gymkit."""
+"""Imported before anything of gymkit, which stands one folder above: lets the programs in train/ find it."""
 
 import sys
 from pathlib import Path

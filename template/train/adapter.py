@@ -1,9 +1,9 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """This environment, by its URL, as TRL has environments: an `environment_factory`, a reward function, a data set.
 
-A model reads each tool's answer as the server gives it (`{"output": "..."}`), as it does with NeMo Gym's agents and with
-rollout.py; a picture in it becomes content of its own. A sample that is masked has the reward None, which TRL leaves out
-of baseline, advantage and log.
+A model reads each tool's answer as the server gives it (`{"output": "..."}`), as with NeMo Gym's agents and rollout.py;
+a picture in it becomes content of its own. A sample that is masked has the reward None, which TRL leaves out of
+baseline, advantage and log.
 """
 
 import base64
@@ -13,8 +13,6 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import _root  # noqa: F401
-from schemas import check_carried, tool_method
-
 from gymkit.client import EnvironmentClient, RolloutError, tools_of
 from gymkit.episodes import verify_request, with_tools
 from gymkit.errors import CommandError
@@ -22,6 +20,7 @@ from gymkit.items import Item, function_call, message, text_of
 from gymkit.pictures import take_apart
 from gymkit.replies import BadArguments, arguments_text, read_arguments
 from gymkit.rows import Row
+from schemas import check_carried, tool_method
 
 Message = dict[str, Any]
 Factory = Callable[[], "Session"]
@@ -184,7 +183,9 @@ def prompt_of(row: Row, number: int = 1) -> list[Message]:
     if isinstance(given, str):
         given = [{"role": "user", "content": given}]
     if not isinstance(given, list) or not given or not all(isinstance(item, dict) and "role" in item for item in given):
-        raise CommandError(f"{name}: `responses_create_params.input` holds no messages. `uv run gymkit data` writes rows.")
+        raise CommandError(
+            f"{name}: `responses_create_params.input` holds no messages. `uv run gymkit data` writes rows."
+        )
     if "user" in row:
         raise CommandError(
             f"{name} has a user who answers the model. TRL ends an episode at the first answer without a tool call, so "

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import _root  # noqa: F401
 from transformers import TrainerCallback
 
+import _root  # noqa: F401
 from gymkit.errors import CommandError
 from gymkit.terminal import console
 
@@ -33,7 +33,7 @@ SMOOTHED = 10
 
 
 class Curve(TrainerCallback):
-    """Writes and shows each step. A loss that is not finite ends the training, before a checkpoint of it is written."""
+    """Writes and shows each step. A loss that is not finite ends the training, before it is saved."""
 
     def __init__(self, folder: Path, steps: int, quiet: bool = False) -> None:
         self.path = folder / "curve.jsonl"
@@ -56,7 +56,7 @@ class Curve(TrainerCallback):
         for name in ("loss", "grad_norm"):
             if not math.isfinite(step.get(name, 0.0)):
                 raise CommandError(
-                    f"Step {state.global_step}: {name} is {step[name]}, not finite. The checkpoints before it are kept; "
+                    f"Step {state.global_step}: {name} is {step[name]}, not finite. Checkpoints before it are kept; "
                     "take a lower --learning-rate."
                 )
         seconds = round(time.time() - self.began, 1)

@@ -1,7 +1,7 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """The mean reward of a model on rows, played as GRPO plays them.
 
-    uv run --project train python train/evaluate.py --model results/grpo --data data/validation.jsonl --samples 8
+uv run --project train python train/evaluate.py --model results/grpo --data data/validation.jsonl --samples 8
 """
 
 import argparse
@@ -15,12 +15,11 @@ from typing import Any
 import programs
 from adapter import reward_function, tools_at
 from grpo import trainer
-from models import device_settings, load
-
 from gymkit.errors import CommandError
 from gymkit.items import Item
 from gymkit.rows import Row
 from gymkit.terminal import console
+from models import device_settings, load
 
 
 def arguments() -> argparse.Namespace:

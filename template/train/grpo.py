@@ -13,18 +13,18 @@ import math
 from pathlib import Path
 from typing import Any
 
-import programs
-from adapter import examples, factory, reward_function, tools_at
-from curve import Curve, draw
 from datasets import Dataset
-from models import Loaded, device_settings, load
 from transformers import PreTrainedTokenizerBase
 from trl import GRPOConfig, GRPOTrainer
 
+import programs
+from adapter import examples, factory, reward_function, tools_at
+from curve import Curve, draw
 from gymkit.errors import CommandError
 from gymkit.items import Item
 from gymkit.rows import Row
 from gymkit.terminal import console
+from models import Loaded, device_settings, load, silence
 
 
 def arguments() -> argparse.Namespace:
@@ -68,7 +68,13 @@ def settings(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def trainer(
-    loaded: Loaded, url: str, tools: list[Item], rows: list[Row], config: dict[str, Any], reward: Any = None, **more: Any
+    loaded: Loaded,
+    url: str,
+    tools: list[Item],
+    rows: list[Row],
+    config: dict[str, Any],
+    reward: Any = None,
+    **more: Any,
 ) -> GRPOTrainer:
     """TRL's trainer for rows of this environment."""
     make = factory(url, tools, loaded.pictures) if tools else None
@@ -86,6 +92,7 @@ def trainer(
         )
     except (TypeError, ValueError) as error:
         raise CommandError(f"TRL refuses these settings: {' '.join(str(error).split())[:300]}") from None
+    silence(made)
     check_length(made, rows)
     return made
 

@@ -4,12 +4,25 @@
 from dataclasses import dataclass
 from typing import Any
 
-import _root  # noqa: F401
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
+from datasets import disable_progress_bars
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+    PrinterCallback,
+    Trainer,
+)
+from transformers.utils import logging
 from trl.chat_template_utils import add_response_schema, supports_tool_calling
 
+import _root  # noqa: F401
 from gymkit.errors import CommandError
+
+disable_progress_bars()
+logging.disable_progress_bar()
 
 
 @dataclass(frozen=True)
@@ -66,6 +79,11 @@ def device_settings() -> dict[str, Any]:
     if torch.cuda.is_available():
         return {"bf16": torch.cuda.is_bf16_supported(), "gradient_checkpointing": True}
     return {"use_cpu": True, "bf16": False, "gradient_checkpointing": False}
+
+
+def silence(trainer: Trainer) -> None:
+    """Have a trainer print nothing: what it logs is shown by `curve.py`, or not at all."""
+    trainer.remove_callback(PrinterCallback)
 
 
 def first_line(error: BaseException) -> str:

@@ -3,8 +3,8 @@
 
     uv run python train/nemo_rl.py --nemo-rl /opt/nemo-rl
 
-Writes results/nemo_rl/: rows with `agent_ref`, which NeMo RL reads, and `task_source`, which NeMo Gym 0.7 routes by; and
-config.yaml, which is train/nemo_rl.yaml with the paths of this machine.
+Writes results/nemo_rl/: rows with `agent_ref`, which NeMo RL reads, and `task_source`, by which NeMo Gym 0.7 routes,
+and config.yaml: train/nemo_rl.yaml with the paths of this machine.
 """
 
 import argparse
@@ -13,7 +13,6 @@ import sys
 from pathlib import Path
 
 import _root  # noqa: F401
-
 from gymkit.errors import CommandError
 from gymkit.project import ROOT, agent_instance, environment_name
 from gymkit.rows import Row, data_path, read_rows
@@ -28,7 +27,9 @@ def prepared(row: Row, agent: str) -> Row:
         CommandError: it has no prompt.
     """
     if not row["responses_create_params"].get("input"):
-        raise CommandError(f"Row {row.get('task_id')}: `responses_create_params.input` is empty, and NeMo RL wants a prompt.")
+        raise CommandError(
+            f"Row {row.get('task_id')}: `responses_create_params.input` is empty, and NeMo RL wants a prompt."
+        )
     return row | {"agent_ref": {"type": "responses_api_agents", "name": agent}, "task_source": agent}
 
 

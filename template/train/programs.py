@@ -5,12 +5,12 @@ import argparse
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import _root  # noqa: F401
-
 from gymkit.client import running_environment
 from gymkit.errors import CommandError
 from gymkit.project import ROOT
@@ -24,7 +24,9 @@ def add_environment(parser: argparse.ArgumentParser, split: str) -> None:
     parser.add_argument("--data", type=Path, default=data_path(split), help=f"task rows (default: data/{split}.jsonl)")
     parser.add_argument("--rows", default="", metavar="FROM:TO", help="which of them, counted from 0 (default: all)")
     parser.add_argument("--max-turns", type=int, default=20, help="tool calls of an episode, one after the other")
-    parser.add_argument("--max-tokens", type=int, default=4096, help="of an episode behind its prompt, answers included")
+    parser.add_argument(
+        "--max-tokens", type=int, default=4096, help="of an episode behind its prompt, answers included"
+    )
 
 
 def selected(options: argparse.Namespace) -> list[Row]:
@@ -74,6 +76,7 @@ def program(main: Callable[[], None]) -> None:
     """Run a program: errors that have a remedy are one line, and Ctrl-C is no error."""
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning)  # of names that are new in later versions
     never_for_loopback()
     try:
         main()

@@ -123,7 +123,9 @@ def _hint(schema: Schema, definitions: Schema, place: str, limits: list[str]) ->
         return _hint(definitions[schema["$ref"].rpartition("/")[2]], definitions, place, limits)
     extra = set(schema) - HELD - set(LIMITS) - {"properties", "required", "additionalProperties"}
     if extra:
-        raise SchemaRefused(f"{place}: TRL makes schemas from type hints, which cannot hold {', '.join(sorted(extra))}.")
+        raise SchemaRefused(
+            f"{place}: TRL makes schemas from type hints, which cannot hold {', '.join(sorted(extra))}."
+        )
     if schema.get("properties"):
         raise SchemaRefused(
             f"{place}: it is an object with fields of its own, and TRL makes schemas from type hints, which hold none. "

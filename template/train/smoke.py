@@ -4,9 +4,9 @@
     uv run --project train python train/smoke.py                 about two minutes: does everything work?
     uv run --project train python train/smoke.py --minutes 15    long enough to learn something
 
-1. the environment's own player plays training rows; 2. a tiny model is taught these episodes, not to the end; 3. GRPO
-trains it on training rows; 4. it is evaluated before and after, on these rows and on those of the validation split, which
-neither the warm start nor GRPO has seen. The figures are in results/smoke/, the curve in results/training.png.
+1. The environment's own player plays training rows. 2. A tiny model is taught these episodes, not to the end. 3. GRPO
+trains it on training rows. 4. It is evaluated before and after, on these rows and on those of the validation split,
+which neither the warm start nor GRPO has seen. The figures are in results/smoke/, the curve in results/training.png.
 """
 
 import argparse
@@ -20,7 +20,6 @@ from typing import Any
 
 import programs
 from adapter import tools_at
-
 from gymkit.errors import CommandError
 from gymkit.project import ROOT
 from gymkit.rows import data_path, read_rows
@@ -37,7 +36,9 @@ def arguments() -> Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=int, choices=sorted(FORMS), default=2, help="about how long")
     parser.add_argument("--url", default=os.environ.get("ENV_URL"), help="the environment (default: ENV_URL, or local)")
-    parser.add_argument("--output", type=Path, default=ROOT / "results" / "smoke", help="a folder for all that it makes")
+    parser.add_argument(
+        "--output", type=Path, default=ROOT / "results" / "smoke", help="a folder for all that it makes"
+    )
     parser.add_argument("--picture", type=Path, default=ROOT / "results" / "training.png", help="the curve")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="of the processor, for the model")
@@ -110,7 +111,13 @@ def main() -> None:
         if not (warm / "config.json").exists():
             shutil.rmtree(warm, ignore_errors=True)
             asked = Namespace(
-                model=None, rollouts=played, output=warm, steps=options.warm_steps, batch=32, learning_rate=None, above=None
+                model=None,
+                rollouts=played,
+                output=warm,
+                steps=options.warm_steps,
+                batch=32,
+                learning_rate=None,
+                above=None,
             )
             warm_start.train(Namespace(**vars(asked), **common), url, tools)
         before = measure(warm, "before")

@@ -4,10 +4,10 @@
 It knows the texts that it was made from and nothing else. To train a model that is of use, name a real one to grpo.py.
 """
 
-import os
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import takewhile
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -20,7 +20,9 @@ CHAT_TEMPLATE = (
     "{% if tools %}{% for tool in tools %}{{ tool.function.name }} {% endfor %}<|im_end|>\n{% endif %}"
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.role == 'assistant' %}{% generation %}{{ m.content or '' }}"
-    "{% for call in m.tool_calls or [] %}{% set f = call.function or call %}<tool_call>" + CALL + "</tool_call>{% endfor %}"
+    "{% for call in m.tool_calls or [] %}{% set f = call.function or call %}<tool_call>"
+    + CALL
+    + "</tool_call>{% endfor %}"
     "<|im_end|>{% endgeneration %}{% else %}{{ m.content }}<|im_end|>{% endif %}\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
@@ -82,7 +84,7 @@ def wrapped(bpe: Tokenizer) -> PreTrainedTokenizerFast:
 
 
 def phrases(talks: list[list[dict[str, Any]]]) -> set[str]:
-    """Texts that are one token each: prompts that come often, and what all calls, or all answers, begin and end with."""
+    """Texts that are one token each: prompts that come often, and what all calls or all answers begin and end with."""
     prompts = Counter(str(talk[0]["content"]) for talk in talks)
     found = {prompt for prompt, count in prompts.items() if count >= max(2, OFTEN * len(talks))}
     found |= {f"{role}\n" for role in ("user", "assistant", "tool")}
@@ -97,14 +99,17 @@ def phrases(talks: list[list[dict[str, Any]]]) -> set[str]:
         if each["role"] == "tool":
             groups.setdefault("tool", set()).add(str(each["content"]))
     for texts in groups.values():
-        found |= {ends for ends in (shared_start(texts), shared_start(text[::-1] for text in texts)[::-1]) if len(ends) > 1}
+        found |= {
+            ends for ends in (shared_start(texts), shared_start(text[::-1] for text in texts)[::-1]) if len(ends) > 1
+        }
     return found
 
 
 def shared_start(texts: Iterable[str]) -> str:
     """What all texts begin with, of several."""
     listed = list(texts)
-    return os.path.commonprefix(listed) if len(listed) > 1 else ""
+    shared = takewhile(lambda letters: len(set(letters)) == 1, zip(*listed, strict=False))
+    return "".join(letters[0] for letters in shared) if len(listed) > 1 else ""
 
 
 def model(made: PreTrainedTokenizerFast, width: int = 96, layers: int = 2, positions: int = 1024) -> LlamaForCausalLM:

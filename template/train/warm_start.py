@@ -8,26 +8,25 @@ Without --model it makes a tiny one and its tokenizer, of these episodes alone.
 """
 
 import argparse
-import json
 import math
 from pathlib import Path
 from typing import Any
 
-import programs
-from adapter import Message, factory, prompt_of, said, tools_at
 from datasets import Dataset
-from models import Loaded, device_settings, load
 from transformers import TrainerCallback
 from transformers.utils import get_json_schema
 from trl import SFTConfig, SFTTrainer
 from trl.chat_template_utils import get_training_chat_template
 
+import programs
+from adapter import Message, factory, prompt_of, said, tools_at
 from gymkit.errors import CommandError
 from gymkit.items import Item
 from gymkit.project import reward_range
 from gymkit.replies import BadArguments, read_arguments
 from gymkit.rows import read_rows
 from gymkit.terminal import console
+from models import Loaded, device_settings, load, silence
 
 CLOSING = "Done."
 """What the model is taught to say where an episode ends with a tool's answer: else it would not learn to end one."""
@@ -56,7 +55,9 @@ def talks_in(path: Path, above: float) -> list[list[Message]]:
     played = read_rows(path)
     lacking = [number for number, each in enumerate(played, 1) if "response" not in each or "reward" not in each]
     if lacking:
-        raise CommandError(f"{path}, line {lacking[0]}: this is no episode, but a row. `rollout.py --output` writes them.")
+        raise CommandError(
+            f"{path}, line {lacking[0]}: this is no episode, but a row. `rollout.py --output` writes them."
+        )
     good = [each for each in played if not each.get("mask_sample") and each["reward"] > above]
     if not good:
         raise CommandError(f"{path}: no episode has a reward above {above:g}; there is nothing to teach.")
@@ -122,7 +123,9 @@ class Progress(TrainerCallback):
         if loss is None:
             return
         if not math.isfinite(loss):
-            raise CommandError(f"Step {state.global_step}: the loss is {loss}, not finite. Take a lower --learning-rate.")
+            raise CommandError(
+                f"Step {state.global_step}: the loss is {loss}, not finite. Take a lower --learning-rate."
+            )
         console.print(f"step {state.global_step:4d}/{state.max_steps}  loss {loss:.3f}")
 
 
@@ -133,8 +136,9 @@ def train(options: argparse.Namespace, url: str, tools: list[Item]) -> None:
     if options.model:
         loaded = load(options.model, bool(tools))
     else:
-        import tiny
         from transformers import set_seed
+
+        import tiny
 
         set_seed(options.seed)
         tokenizer = tiny.tokenizer(talks)
@@ -161,6 +165,7 @@ def train(options: argparse.Namespace, url: str, tools: list[Item]) -> None:
     made = SFTTrainer(
         model=loaded.model, processing_class=loaded.processor, args=config, train_dataset=data, callbacks=[Progress()]
     )
+    silence(made)
     made.train()
     made.save_model(str(options.output))
 
