@@ -1,4 +1,4 @@
-"""verifiers' own command plays generated environments with the file that they ship, by its own client of NeMo Gym's servers."""
+"""verifiers' own command plays generated environments, by its own client of NeMo Gym's servers and the file they ship."""
 
 import json
 from pathlib import Path
