@@ -1,19 +1,28 @@
 """Real training in a generated environment, by the programs of its train/ (`FULL=1`: PyTorch weighs gigabytes)."""
 
+import itertools
 import json
 import math
 import signal
+import statistics
 import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Environments
 from generated import LINES, ROOT, Environment, free_port, run, run_ok, user_environ
+from gym_servers import head_server, policy_overrides, servers, serving
+from processes import answers, started
 
-pytestmark = [pytest.mark.full, pytest.mark.xdist_group("training")]
+pytestmark = [pytest.mark.full, pytest.mark.xdist_group("ray")]
 
-SHORT = ("--rows", "16", "--warm-steps", "20", "--prompts", "2", "--generations", "4", "--samples", "1")
+STANDIN_VLLM = ROOT / "standins" / "standin_vllm.py"
+# Enough of a warm start that some episodes are won.
+SHORT = ("--rows", "560", "--warm-steps", "350", "--prompts", "2", "--generations", "4", "--samples", "1")
 
 MASKED = """
 import json, math, sys
@@ -47,9 +56,14 @@ print("RESULT", json.dumps({name: run(rewards) for name, rewards in given.items(
 
 
 @pytest.fixture(scope="module")
-def trained(environments: Environments) -> tuple[Environment, Path]:
+def environment(environments: Environments) -> Environment:
+    """The one of conftest.py has a parameter for each line. (`venv_of_servers` asks for it.)"""
+    return environments("game", LINES[0])
+
+
+@pytest.fixture(scope="module")
+def trained(environment: Environment) -> tuple[Environment, Path]:
     """A game in which a tiny model has been trained for three steps, and the run's folder."""
-    environment = environments("game", LINES[0])
     run_ok("uv", "sync", "-q", "--project", "train", cwd=environment.path, timeout=1800)
     smoke(environment, *SHORT, "--steps", "3")
     return environment, environment.path / "results" / "smoke"
@@ -89,8 +103,6 @@ def test_three_steps_have_finite_losses_and_leave_figures_and_a_picture(trained:
 
 def test_a_masked_sample_moves_neither_baseline_nor_log(trained: tuple[Environment, Path], tmp_path: Path) -> None:
     environment, folder = trained
-    from gym_servers import serving
-
     with serving(environment) as url:
         said = run_ok(
             python(environment), "-c", MASKED, url, folder / "warm", tmp_path / "out", cwd=environment.path, timeout=600
@@ -136,8 +148,6 @@ def test_what_does_not_work_is_one_line(trained: tuple[Environment, Path], tmp_p
 
 def test_a_key_that_is_missing_is_said(trained: tuple[Environment, Path]) -> None:
     environment, folder = trained
-    from gym_servers import serving
-
     with serving(environment, ENV_API_KEY="a-key-of-tests") as url:
         said = one_line(environment, "evaluate", "--model", str(folder / "warm"), "--url", url)
     assert "set ENV_API_KEY" in said
@@ -165,10 +175,115 @@ def test_a_training_that_was_interrupted_goes_on(trained: tuple[Environment, Pat
     assert (tmp_path / "config.json").exists()
 
 
-def test_the_programs_of_train_are_typed_and_their_model_is_served(trained: tuple[Environment, Path]) -> None:
+def test_the_programs_of_train_are_typed(trained: tuple[Environment, Path]) -> None:
     environment, _ = trained
-    import sys
-
-    done = run(sys.executable, "-m", "pyright", "train", "--pythonpath", python(environment), cwd=environment.path)
+    pyright = (sys.executable, "-m", "pyright", "train", "--pythonpath", python(environment))
+    done = run(*pyright, cwd=environment.path)
     assert done.returncode == 0, done.stdout
-    assert (ROOT / "standins/standin_vllm.py").exists()
+
+
+# ------------------------------------------------------------------------------- the same model, served to NeMo Gym
+
+
+@contextmanager
+def served(environment: Environment, model: Path, log: Path) -> Iterator[str]:
+    """A model, served as vLLM serves one; its base URL."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/v1"
+    command = [python(environment), STANDIN_VLLM, str(port), model, log]
+    with started(command, environment.path, user_environ(), log.with_suffix(".said"), answers(f"{url}/models")):
+        yield url
+
+
+def of_rollouts(path: Path) -> tuple[float, float]:
+    """The mean reward of rollouts, and its standard error over rows."""
+    rewards: dict[str, list[float]] = {}
+    for each in map(json.loads, path.read_text().splitlines()):
+        assert not each["mask_sample"]
+        rewards.setdefault(each["task_id"], []).append(each["reward"])
+    means = [statistics.mean(values) for values in rewards.values()]
+    return statistics.mean(means), statistics.stdev(means) / math.sqrt(len(means))
+
+
+def test_it_earns_outside_of_the_trainer_what_it_earns_within(
+    trained: tuple[Environment, Path], venv_of_servers: list[str], tmp_path: Path
+) -> None:
+    environment, folder = trained
+    model = folder / "grpo"
+    command = (python(environment), "train/evaluate.py", "--model", model, "--max-tokens", "400")
+    run_ok(*command, "--output", tmp_path / "result.json", cwd=environment.path, timeout=600)
+    inside = json.loads((tmp_path / "result.json").read_text())
+    results = environment.path / "results"
+    with served(environment, model, tmp_path / "requests.jsonl") as url:
+        episodes = ("--data", "data/validation.jsonl", "--episodes", "256", "--concurrency", "4")
+        environment.run_ok(
+            *("uv", "run", "python", "rollout.py", *episodes, "--model", "model", "--base-url", url, "--chat"),
+            *("--output", "results/outside.jsonl"),
+            timeout=900,
+        )
+        environment.run_ok(
+            *(
+                "gym",
+                "eval",
+                "run",
+                "--environment",
+                "my_env",
+                "--split",
+                "validation",
+                "--output",
+                "results/eval.jsonl",
+            ),
+            *("--model-type", "vllm_model", "--model", "model", "--model-url", url, "--model-api-key", "none"),
+            *("+num_repeats=4", *venv_of_servers, *head_server()),
+            env=environment.activated(),
+            timeout=900,
+        )
+    for path in (results / "outside.jsonl", results / "eval.jsonl"):
+        mean, error = of_rollouts(path)
+        print(path.name, mean, error, "within:", inside["reward"], inside["error"])
+        assert abs(mean - inside["reward"]) <= 2 * math.hypot(error, inside["error"]) + 1e-9
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_rollouts_for_nemo_rl_are_contiguous(
+    trained: tuple[Environment, Path], environments: Environments, line: str, tmp_path: Path
+) -> None:
+    """With the rows that train/nemo_rl.py prepares, and NeMo Gym's model server as NeMo RL starts it."""
+    trainer, folder = trained
+    environment = environments("game", line)
+    environment.run_ok("uv", "run", "python", "train/nemo_rl.py", "--output", tmp_path)
+    rows = tmp_path / "some.jsonl"
+    rows.write_text("".join((tmp_path / "validation.jsonl").read_text().splitlines(keepends=True)[:16]))
+    head, configs = head_server(), "responses_api_models/vllm_model/configs/vllm_model_for_training.yaml"
+    venvs = ["+skip_venv_if_present=true", f"+uv_venv_dir={venvs_for(environment, tmp_path)}"]
+    with served(trainer, folder / "grpo", tmp_path / "requests.jsonl") as url:
+        start = ["ng_run", f"+config_paths=[configs/my_env.yaml,{configs}]", *policy_overrides(url), *venvs, *head]
+        start.append("++policy_model.responses_api_models.vllm_model.uses_reasoning_parser=false")
+        with servers(environment, tmp_path / "servers.log", *start):
+            files = (f"+input_jsonl_fpath={rows}", f"+output_jsonl_fpath={tmp_path / 'rollouts.jsonl'}")
+            environment.run_ok("ng_collect_rollouts", *files, *head, env=environment.activated(), timeout=300)
+    rollouts = [json.loads(each) for each in (tmp_path / "rollouts.jsonl").read_text().splitlines()]
+    assert len(rollouts) == 16
+    turns = [turns_of(rollout["response"]["output"]) for rollout in rollouts]
+    assert max(map(len, turns)) > 1
+    for rollout in turns:
+        assert rollout
+        for (prompt, made), (following, _) in itertools.pairwise(rollout):
+            assert following[: len(prompt) + len(made)] == prompt + made
+
+
+def turns_of(output: list[dict[str, Any]]) -> list[tuple[list[int], list[int]]]:
+    """The tokens of each turn: its prompt, and what the model made."""
+    found = [each for each in output if each.get("generation_token_ids")]
+    return [([*map(int, each["prompt_token_ids"])], [*map(int, each["generation_token_ids"])]) for each in found]
+
+
+def venvs_for(environment: Environment, folder: Path) -> Path:
+    """Where NeMo Gym's servers find the environment's virtual environment."""
+    for server in (
+        *("resources_servers/my_env", "responses_api_agents/simple_agent", "responses_api_models/vllm_model"),
+        *("environment_servers/single_agent_turn_legacy", "environment_servers/legacy_agent"),
+    ):
+        (folder / "venvs" / server).mkdir(parents=True)
+        (folder / "venvs" / server / ".venv").symlink_to(environment.path / ".venv")
+    return folder / "venvs"
