@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import adapter
 import pytest
 import requests
 import schemas
+import yaml
 from conftest import Environments
 from generated import ARCHETYPES, LINES, ROOT, free_port
 from gym_servers import serving
@@ -210,3 +212,19 @@ def test_a_row_with_a_user_is_refused_with_the_reason() -> None:
     row = {"task_id": "talk-1", "user": {}, "responses_create_params": {"input": "Hello."}}
     with pytest.raises(adapter.CommandError, match="Row talk-1 has a user who answers"):
         adapter.examples([row])
+
+
+def test_rows_for_nemo_rl_name_their_agent_in_the_form_of_either_line(
+    environments: Environments, tmp_path: Path
+) -> None:
+    environment = environments("game", LINES[0])
+    said = environment.run_ok("uv", "run", "python", "train/nemo_rl.py", "--nemo-rl", "/rl", "--output", tmp_path)
+    assert str(tmp_path / "train.jsonl") in said
+    made = [json.loads(line) for line in (tmp_path / "validation.jsonl").read_text().splitlines()]
+    for row in made:
+        assert row.pop("agent_ref") == {"type": "responses_api_agents", "name": "my_env_simple_agent"}
+        assert row.pop("task_source") == "my_env_simple_agent"
+    assert made == rows_of("game", "validation")
+    config = yaml.safe_load((tmp_path / "config.yaml").read_text())
+    assert config["defaults"] == "/rl/examples/configs/grpo_math_1B.yaml"
+    assert config["env"]["nemo_gym"]["config_paths"][1] == f"{environment.path}/configs/my_env.yaml"

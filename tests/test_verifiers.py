@@ -1,4 +1,4 @@
-"""verifiers' own command plays generated environments, by its own client of NeMo Gym's servers and the file they ship."""
+"""verifiers' own command plays generated environments, by its client of NeMo Gym's servers and the file they ship."""
 
 import json
 from pathlib import Path
