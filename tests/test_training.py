@@ -214,9 +214,7 @@ def test_a_row_with_a_user_is_refused_with_the_reason() -> None:
         adapter.examples([row])
 
 
-def test_rows_for_nemo_rl_name_their_agent_in_the_form_of_either_line(
-    environments: Environments, tmp_path: Path
-) -> None:
+def test_rows_for_nemo_rl_name_their_agent_in_either_form(environments: Environments, tmp_path: Path) -> None:
     environment = environments("game", LINES[0])
     said = environment.run_ok("uv", "run", "python", "train/nemo_rl.py", "--nemo-rl", "/rl", "--output", tmp_path)
     assert str(tmp_path / "train.jsonl") in said
