@@ -1,6 +1,7 @@
 """train/ of a generated environment: what TRL is given of it, and what comes back. (`FULL=1`: real training.)"""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -226,3 +227,21 @@ def test_rows_for_nemo_rl_name_their_agent_in_either_form(environments: Environm
     config = yaml.safe_load((tmp_path / "config.yaml").read_text())
     assert config["defaults"] == "/rl/examples/configs/grpo_math_1B.yaml"
     assert config["env"]["nemo_gym"]["config_paths"][1] == f"{environment.path}/configs/my_env.yaml"
+
+
+@pytest.mark.parametrize("archetype", ARCHETYPES)
+def test_a_data_set_for_the_hub_has_one_type_per_field_and_gives_the_rows_again(
+    environments: Environments, archetype: str, tmp_path: Path
+) -> None:
+    environment = environments(archetype, LINES[0])
+    environment.run_ok("uv", "run", "python", "train/hub.py", "--output", tmp_path)
+    _, head, text = (tmp_path / "README.md").read_text().split("---\n", 2)
+    splits = [each["split"] for each in yaml.safe_load(head)["configs"][0]["data_files"]]
+    assert splits == ["train", "validation", "example"]
+    for split in splits:
+        examples = [json.loads(line) for line in (tmp_path / f"{split}.jsonl").read_text().splitlines()]
+        assert {type(value) for example in examples for value in example.values()} == {str}
+        assert len({tuple(example) for example in examples}) == 1
+        again = re.search(r"```python\nrow = (.*)\n```", text)
+        assert again, text
+        assert [eval(again[1], {"json": json, "example": example}) for example in examples] == rows_of(archetype, split)

@@ -50,7 +50,8 @@ def arguments() -> Namespace:
     changes.add_argument("--generations", type=int, default=16, help="episodes of each row in a step")
     changes.add_argument("--learning-rate", type=float, default=2e-4, help="of GRPO")
     changes.add_argument("--samples", type=int, help="episodes of each row, to evaluate")
-    changes.add_argument("--max-tokens", type=int, default=400, help="of an episode behind its prompt")
+    changes.add_argument("--max-turns", type=int, default=8, help="tool calls of an episode, one after the other")
+    changes.add_argument("--max-tokens", type=int, default=220, help="of an episode behind its prompt")
     options = parser.parse_args()
     for name, value in FORMS[options.minutes].items():
         if getattr(options, name) is None:
@@ -86,7 +87,12 @@ def main() -> None:
     trained = read_rows(data_path("train"))[: options.rows]
     held_out = read_rows(data_path("validation"))
     warm, after = options.output / "warm", options.output / "grpo"
-    common = {"url": options.url, "max_tokens": options.max_tokens, "max_turns": 20, "seed": options.seed}
+    common = {
+        "url": options.url,
+        "max_tokens": options.max_tokens,
+        "max_turns": options.max_turns,
+        "seed": options.seed,
+    }
 
     with programs.environment(options.url) as url:
         tools = tools_at(url)
