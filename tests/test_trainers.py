@@ -1,5 +1,6 @@
 """Real training in a generated environment, by the programs of its train/ (`FULL=1`: PyTorch weighs gigabytes)."""
 
+import ast
 import itertools
 import json
 import math
@@ -20,6 +21,7 @@ from processes import answers, started
 
 pytestmark = [pytest.mark.full, pytest.mark.xdist_group("ray")]
 
+SPLITS = ("train", "validation", "example")
 STANDIN_VLLM = ROOT / "standins" / "standin_vllm.py"
 # Enough of a warm start that some episodes are won.
 SHORT = ("--rows", "560", "--warm-steps", "350", "--prompts", "2", "--generations", "4", "--samples", "1")
@@ -287,3 +289,16 @@ def venvs_for(environment: Environment, folder: Path) -> Path:
         (folder / "venvs" / server).mkdir(parents=True)
         (folder / "venvs" / server / ".venv").symlink_to(environment.path / ".venv")
     return folder / "venvs"
+
+
+def test_datasets_loads_the_data_set_for_the_hub(
+    trained: tuple[Environment, Path], environments: Environments, tmp_path: Path
+) -> None:
+    other = environments("sandbox", LINES[0])  # whose answers are numbers, texts and lists
+    other.run_ok("uv", "run", "python", "train/hub.py", "--output", tmp_path / "hub")
+    program = (
+        "import datasets, sys; print({name: len(rows) for name, rows in datasets.load_dataset(sys.argv[1]).items()})"
+    )
+    said = run_ok(python(trained[0]), "-c", program, tmp_path / "hub", cwd=tmp_path, env={"HF_HOME": str(tmp_path)})
+    counts = {split: len((other.path / "data" / f"{split}.jsonl").read_text().splitlines()) for split in SPLITS}
+    assert ast.literal_eval(said.splitlines()[-1]) == counts

@@ -4,7 +4,7 @@
     uv run python train/hub.py
     uv run hf upload USER/NAME results/hub --repo-type dataset
 
-The columns are the keys of the rows, and all are texts: what is no text in a row is JSON here. (In data/, one field may be
+The columns are the keys of the rows, and all are texts: what is no text in a row is JSON here. (In data/, a field may be
 a number in one row and a list in the next, which `datasets` refuses.) The answers are in it: think of who may read it.
 """
 
@@ -13,9 +13,9 @@ import json
 import sys
 from pathlib import Path
 
-import _root  # noqa: F401
 import yaml
 
+import _root  # noqa: F401
 from gymkit.errors import CommandError
 from gymkit.project import ROOT, datasets, environment_name, load_manifest
 from gymkit.rows import Row, read_rows
