@@ -4,8 +4,8 @@
     uv run python train/hub.py
     uv run hf upload USER/NAME results/hub --repo-type dataset
 
-The columns are the keys of the rows, and all are texts: what is no text in a row is JSON here. (In data/, a field may be
-a number in one row and a list in the next, which `datasets` refuses.) The answers are in it: think of who may read it.
+The columns are the keys of the rows, and all are texts: what is no text in a row is JSON here. (In data/, a field may
+be a number in one row and a list in the next, which `datasets` refuses.) The answers are in it: think of who reads it.
 """
 
 import argparse
