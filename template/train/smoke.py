@@ -26,8 +26,8 @@ from gymkit.rows import data_path, read_rows
 from gymkit.terminal import console
 
 FORMS: dict[int, dict[str, Any]] = {
-    2: {"rows": 64, "warm_steps": 60, "steps": 6, "prompts": 4, "samples": 2},
-    15: {"rows": 560, "warm_steps": 250, "steps": 150, "prompts": 8, "samples": 8},
+    2: {"played": 64, "rows": 64, "warm_steps": 60, "steps": 6, "samples": 1},
+    15: {"played": 560, "rows": 128, "warm_steps": 350, "steps": 150, "samples": 8},
 }
 """What is done in so many minutes, on two cores of 2026."""
 
@@ -43,12 +43,13 @@ def arguments() -> Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2, help="of the processor, for the model")
     changes = parser.add_argument_group("instead of what the form says")
-    changes.add_argument("--rows", type=int, help="training rows, from the first on")
+    changes.add_argument("--played", type=int, help="training rows that the player plays")
+    changes.add_argument("--rows", type=int, help="training rows for GRPO, from the first on")
     changes.add_argument("--warm-steps", type=int, help="updates of the warm start")
     changes.add_argument("--steps", type=int, help="updates of GRPO")
-    changes.add_argument("--prompts", type=int, help="rows of a step of GRPO")
+    changes.add_argument("--prompts", type=int, default=4, help="rows of a step of GRPO")
     changes.add_argument("--generations", type=int, default=16, help="episodes of each row in a step")
-    changes.add_argument("--learning-rate", type=float, default=2e-4, help="of GRPO")
+    changes.add_argument("--learning-rate", type=float, default=3e-4, help="of GRPO")
     changes.add_argument("--samples", type=int, help="episodes of each row, to evaluate")
     changes.add_argument("--max-turns", type=int, default=8, help="tool calls of an episode, one after the other")
     changes.add_argument("--max-tokens", type=int, default=220, help="of an episode behind its prompt")
@@ -84,7 +85,8 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     if (options.output / "result.json").exists():
         raise CommandError(f"{options.output} holds a finished run: name another --output, or remove it.")
-    trained = read_rows(data_path("train"))[: options.rows]
+    all_rows = read_rows(data_path("train"))
+    trained = all_rows[: options.rows]
     held_out = read_rows(data_path("validation"))
     warm, after = options.output / "warm", options.output / "grpo"
     common = {
@@ -112,7 +114,7 @@ def main() -> None:
             return found
 
         console.rule("1. the player plays")
-        played = play(options, url, len(trained))
+        played = play(options, url, min(options.played, len(all_rows)))
         console.rule("2. warm start")
         if not (warm / "config.json").exists():
             shutil.rmtree(warm, ignore_errors=True)
