@@ -11,6 +11,7 @@ which neither the warm start nor GRPO has seen. The figures are in results/smoke
 
 import argparse
 import json
+import math
 import os
 import shutil
 import time
@@ -60,9 +61,9 @@ def arguments() -> Namespace:
     return options
 
 
-def play(options: Namespace, url: str, rows: int) -> Path:
-    """Have the environment's own player play the training rows, once."""
-    played = options.output / "played.jsonl"
+def play(options: Namespace, url: str, rows: int, name: str) -> Path:
+    """Have the environment's own player play so many training rows, once."""
+    played = options.output / name
     if not played.exists():
         partial = played.with_suffix(".partial")
         program = ("rollout.py", "--url", url, "--data", str(data_path("train")), "--episodes", str(rows))
@@ -114,7 +115,8 @@ def main() -> None:
             return found
 
         console.rule("1. the player plays")
-        played = play(options, url, min(options.played, len(all_rows)))
+        warm_start.talks_in(play(options, url, 1, "first.jsonl"), -math.inf)  # Refuses pictures before much is played.
+        played = play(options, url, min(options.played, len(all_rows)), "played.jsonl")
         console.rule("2. warm start")
         if not (warm / "config.json").exists():
             shutil.rmtree(warm, ignore_errors=True)

@@ -22,6 +22,7 @@ import programs
 from adapter import Message, factory, prompt_of, said, tools_at
 from gymkit.errors import CommandError
 from gymkit.items import Item
+from gymkit.pictures import has_pictures
 from gymkit.project import reward_range
 from gymkit.replies import BadArguments, read_arguments
 from gymkit.rows import read_rows
@@ -81,6 +82,8 @@ def messages_of(episode: Item) -> list[Message]:
                 messages.append({"role": "assistant", "content": "", "tool_calls": [call]})
         elif kind == "function_call_output":
             messages.append({"role": "tool", "content": item["output"]})
+        elif has_pictures(item):
+            raise CommandError(f"Row {episode.get('task_id')}: its episode has pictures; a warm start is of texts.")
         elif kind == "message":
             messages.append({"role": item["role"], "content": said(item)})
     if messages[-1]["role"] != "assistant":
