@@ -63,16 +63,24 @@ class Hub:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self._starting: list[threading.Thread] = []
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def close(self) -> None:
         self.server.shutdown()
         self.server.server_close()
+        # A Space that is still being built would start its server after the end.
+        for thread in self._starting:
+            thread.join(60)
         for space in self.spaces.values():
             stop(space)
 
     def start(self, space: Space) -> None:
-        """Build and run a Space's newest commit."""
+        """Build and run a Space's newest commit, in the background."""
+        self._starting.append(threading.Thread(target=self._start, args=(space,), daemon=True))
+        self._starting[-1].start()
+
+    def _start(self, space: Space) -> None:
         commit = space.sha
         space.stage = "BUILDING" if space.process is None else "RUNNING_BUILDING"
         time.sleep(1)
@@ -89,10 +97,11 @@ class Hub:
         space.stage = "APP_STARTING"
         env = self.environ | space.secrets | {"PORT": str(space.port), "SPACE_ID": space.name}
         with open(folder / "log", "wb") as log:
-            space.process = subprocess.Popen(
+            # A name of its own: a newer commit may take it from the Space meanwhile.
+            process = space.process = subprocess.Popen(
                 [self.python, "server.py"], cwd=folder, env=env, stdout=log, stderr=subprocess.STDOUT
             )
-        while space.process.poll() is None:
+        while process.poll() is None:
             try:
                 requests.get(f"http://127.0.0.1:{space.port}/health", timeout=5)
             except requests.ConnectionError:
@@ -220,7 +229,7 @@ class _Handler(BaseHTTPRequestHandler):
                 assert line["key"] == "deletedFile", line["key"]
                 del space.files[path]
         space.sha = uuid.uuid4().hex + "0" * 8
-        threading.Thread(target=self.hub.start, args=(space,), daemon=True).start()
+        self.hub.start(space)
         url = f"{self.hub.url}/spaces/{space.name}/commit/{space.sha}"
         self._answer({"success": True, "commitOid": space.sha, "commitUrl": url, "hookOutput": ""})
 

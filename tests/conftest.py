@@ -43,6 +43,7 @@ LONGEST_FIRST = (
         "computer_use",
         "sandbox",
         "question",
+        "tools",
         "user_environments",
         "gymkit",
         "container",

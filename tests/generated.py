@@ -23,7 +23,13 @@ ARCHETYPES: list[str] = list(
 )
 USES_E2B = [archetype for archetype in ARCHETYPES if archetype in ("sandbox", "computer_use")]
 """The archetypes that are also asked whether they run at E2B."""
-SAMPLE = {"game": "wordle", "sandbox": "analysis", "computer_use": "office", "question": "questions"}
+SAMPLE = {
+    "game": "wordle",
+    "sandbox": "analysis",
+    "computer_use": "office",
+    "question": "questions",
+    "tools": "assistant",
+}
 """The domain module of each archetype's sample."""
 
 put_uv_on_path(ROOT / ".pytest_cache" / "uv")

@@ -20,6 +20,7 @@ MARKER = {
     "sandbox": ("{marker!r}", lambda: f"marker{secrets.token_hex(8)}"),
     "computer_use": ("{{'note': {marker!r}}}", lambda: f"marker{secrets.token_hex(8)}"),
     "question": ("[{marker!r}]", lambda: f"marker{secrets.token_hex(8)}"),
+    "tools": ("{marker!r}", lambda: f"marker{secrets.token_hex(8)}"),
 }
 """An answer as it stands in tasks.py, and a random one that the archetype's sample takes."""
 
@@ -38,7 +39,7 @@ def tasks():
 """
 CONTEXT = "FROM scratch\nCOPY . /\n"
 KNOWN = {"game": ("zebra", "yacht", "quilt"), "sandbox": ("analysis-train-total",), "computer_use": ("office-train-",)}
-KNOWN |= {"question": ("photosynthesis", "choice-train-00")}
+KNOWN |= {"question": ("photosynthesis", "choice-train-00"), "tools": ("notice-train-00", "Skerry Point | ")}
 """What stands in the sample's own tasks, and nowhere else."""
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from generated import LINES, Environment, user_environ
+from generated import ARCHETYPES, LINES, Environment, user_environ
 
 AUDIT = ("uv", "run", "gymkit", "audit")
 
@@ -383,8 +383,6 @@ def test_changes_that_no_test_notices_are_listed(environment: Environment, tmp_p
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(
-    "environment", [f"{archetype} {LINES[-1]}" for archetype in ("game", "sandbox", "computer_use")], indirect=True
-)
+@pytest.mark.parametrize("environment", [f"{archetype} {LINES[-1]}" for archetype in ARCHETYPES], indirect=True)
 def test_nearly_all_changes_are_noticed(environment: Environment) -> None:
     environment.run_ok(*AUDIT, "--mutants", timeout=3600)

@@ -1,5 +1,6 @@
 """The generated environment as its user meets it, on both lines of NeMo Gym: gates, tests, checks."""
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -91,6 +92,7 @@ def test_gate_4_a_rollout_of_three_turns(environment: Environment) -> None:
     assert "Reward: " in environment.run_ok("uv", "run", "python", "rollout.py", env={"MAX_TURNS": "3"})
 
 
+@pytest.mark.long
 @on_one_line
 def test_behind_a_proxy_this_machine_is_reached_without(environment: Environment) -> None:
     output = environment.run_ok("uv", "run", "python", "rollout.py", env=BEHIND_A_PROXY)
@@ -128,29 +130,31 @@ def test_a_stale_row_fails_its_checks(environment: Environment) -> None:
         rows.write_text(before, encoding="utf-8")
 
 
+DEFECTS = {
+    "test_the_verifier_cases_hold": ("float(episode.solved)", "1.0"),
+    "test_no_tool_output_holds_the_word_before_it_is_found": (
+        "game.guess(body.word)",
+        "f'{game._secret} {game.guess(body.word)}'",
+    ),
+    "test_every_row_lists_the_tools_of_the_server": ('"""Guess the word.', '"""Guess a word.'),
+}
+"""What the environment's tests have to notice: the test, and the change of server.py."""
+
+
 @pytest.mark.parametrize("environment", LINES[:1], indirect=True)
-@pytest.mark.parametrize(
-    ("old", "new", "failing"),
-    [
-        ("float(episode.solved)", "1.0", "test_the_verifier_cases_hold"),
-        (
-            "game.guess(body.word)",
-            "f'{game._secret} {game.guess(body.word)}'",
-            "test_no_tool_output_holds_the_word_before_it_is_found",
-        ),
-        ('"""Guess the word.', '"""Guess a word.', "test_every_row_lists_the_tools_of_the_server"),
-    ],
-    ids=["generous_grader", "leaked_secret", "changed_schema"],
-)
-def test_a_broken_server_fails_its_tests(environment: Environment, old: str, new: str, failing: str) -> None:
-    """The tests of the generated environment can fail, where it matters."""
+def test_a_broken_server_fails_its_tests(environment: Environment) -> None:
+    """A generous grader, a leaked secret, a changed schema: each by the test that is there for it."""
     server_file = environment.path / "server.py"
     before = server_file.read_text(encoding="utf-8")
-    assert old in before
-    server_file.write_text(before.replace(old, new), encoding="utf-8")
+    broken = before
+    for old, new in DEFECTS.values():
+        assert old in broken
+        broken = broken.replace(old, new)
+    server_file.write_text(broken, encoding="utf-8")
     try:
-        done = environment.run("uv", "run", "pytest", "-q", "-k", failing)
+        done = environment.run("uv", "run", "pytest", "-q", "-k", " or ".join(DEFECTS))
         assert done.returncode == 1
-        assert failing in done.stdout
+        for failing in DEFECTS:
+            assert re.search(rf"^FAILED .*::{failing}\b", done.stdout, re.MULTILINE), done.stdout
     finally:
         server_file.write_text(before, encoding="utf-8")

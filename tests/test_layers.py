@@ -25,6 +25,7 @@ LAYERS = [
     {"middleware", "openapi", "page", "config", "connections"},
     # Within the server: one tool call, one episode. Outside of it: a client.
     {"tools", "signatures", "schemas", "sessions", "places", "intake", "pool", "cluster", "judge"}
+    | {"services", "replay", "web"}
     | {"client", "players", "models", "episodes", "recording", "trajectories"},
     # Answers, verdicts, names and paths.
     {"answers", "symbolic", "symbolic_worker", "forms", "responses", "replies", "grading", "rows", "row_keys", "items"}

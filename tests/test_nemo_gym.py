@@ -190,6 +190,7 @@ def test_gym_eval_aggregates_and_compares_rollouts_of_rollout_py(
     assert list((tmp_path / "compared").iterdir())
 
 
+@pytest.mark.long
 @only_on_0_7
 def test_the_catalog_lists_validates_tests_and_publishes_it(environment: Environment) -> None:
 

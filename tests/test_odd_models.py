@@ -24,6 +24,7 @@ def what_was_odd(log: Path) -> Counter[str]:
     return Counter(name for line in log.read_text().splitlines() for name in json.loads(line)["odd"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("environment", [LINES[-1]], indirect=True)
 @pytest.mark.parametrize("api", ["responses", "chat"])
 def test_rollout_accounts_for_every_episode(environment: Environment, api: str, tmp_path: Path) -> None:

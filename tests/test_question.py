@@ -45,16 +45,19 @@ def test_its_own_tests_pass_with_a_judge(environments: Environments, line: str) 
 
 # --------------------------------------------------------------------------------------------- a grader that is broken
 
+ASKED = "tests/test_questions.py"
+FORM = "not all(FORMS[self.form](answer)"
+FIRST = ("reversed(response.output)", "response.output")
+
 
 @pytest.mark.parametrize(
     ("file", "old", "new", "failing"),
     [
-        ("questions.py", "bool(answers) and all(", "any(", "tests/test_cheats.py"),
-        ("gymkit/forms.py", "not all(FORMS[self.form](answer)", "not any(True", "tests/test_questions.py"),
-        ("constraints.py", "if not each.met(text)]", "if False]", "tests/test_questions.py"),
-        ("gymkit/answers.py", "reversed(response.output)", "response.output", "tests/test_cheats.py"),
+        pytest.param("questions.py", "bool(answers) and all(", "any(", "tests/test_cheats.py", id="any_answer"),
+        pytest.param("constraints.py", "if not each.met(text)]", "if False]", ASKED, id="no_constraint"),
+        pytest.param("gymkit/forms.py", FORM, "not any(True", ASKED, id="no_form", marks=pytest.mark.full),
+        pytest.param("gymkit/answers.py", *FIRST, "tests/test_cheats.py", id="first_message", marks=pytest.mark.full),
     ],
-    ids=["any_answer", "no_form", "no_constraint", "first_message"],
 )
 def test_a_generous_grader_fails_its_tests(
     environments: Environments, file: str, old: str, new: str, failing: str
@@ -165,7 +168,7 @@ def test_a_data_set_of_others_makes_rows(environments: Environments, tmp_path: P
             assert [text for text in refusals if text not in done.stderr] == []
             rows = [json.loads(line) for line in target.read_text().splitlines()]
             assert len(rows) == len({row["row_key"] for row in rows}) == count
-            if make is letters_in_csv and not FULL:
+            if make is not LAYOUTS[0][0] and not FULL:
                 continue
             said = environment.run_ok("uv", "run", "python", "rollout.py", "--data", target)
             assert said.rstrip().endswith("Reward: 1")

@@ -179,6 +179,7 @@ def test_only_answers_to_questions_are_stored(rendered: tuple[Path, dict[str, An
     assert {name for answers in ANSWERS for name in answers} <= set(ASKED)
 
 
+@pytest.mark.filterwarnings("ignore::copier.errors.DirtyLocalWarning")
 def test_an_undefined_variable_is_an_error(template: Template, tmp_path: Path) -> None:
     copy = tmp_path / "template"
     run_ok("git", "clone", "-q", template.path, copy, cwd=tmp_path)
@@ -279,6 +280,8 @@ def test_a_bad_answer_is_refused_with_what_would_do(template: Template, tmp_path
 def test_what_to_do_stands_where_copier_does_not_cut_it() -> None:
     """Of 80 columns, Copier's own words take up to 47: "Validation error for question 'hf_space_port': "."""
     for name in ASKED:
+        if isinstance(QUESTIONS[name].get("choices"), dict):
+            assert all(len(label) <= 76 for label in QUESTIONS[name]["choices"]), name
         for archetype in ARCHETYPES:
             assert len(jinja2.Template(QUESTIONS[name]["help"]).render(archetype=archetype)) < 78, name
         parts = re.split(r"\{[%#].*?[%#]\}", QUESTIONS[name].get("validator", ""), flags=re.DOTALL)

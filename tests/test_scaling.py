@@ -10,10 +10,9 @@ import pytest
 from generated import FULL, LINES, ROOT, Environment, run_ok
 
 
-# In CI the newest line does for both.
+# In CI the newest line does for both. NeMo Gym's own commands start Ray as well, and are in this group.
 @pytest.mark.long
-@pytest.mark.alone
-@pytest.mark.xdist_group("alone")
+@pytest.mark.xdist_group("ray")
 @pytest.mark.parametrize("environment", LINES if FULL else LINES[-1:], indirect=True)
 def test_ray_speeds_a_grader_up_and_a_lost_worker_costs_no_reward(environment: Environment, tmp_path: Path) -> None:
     output = tmp_path / "measured.json"

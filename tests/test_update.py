@@ -24,7 +24,13 @@ Done = subprocess.CompletedProcess[str]
 
 def users_own(domain: str) -> list[str]:
     """The files that an update leaves alone, those of data/ aside."""
-    more = ["constraints.py", "tests/test_cheats.py", "tests/cheats.py"] if domain == "questions" else []
+    more = {
+        "questions": ["constraints.py", "tests/test_cheats.py", "tests/cheats.py"],
+        "assistant": [
+            *("weather.py", "search/__init__.py", "search/outside.py", "search/documents.md"),
+            *("tests/test_search.py", "tests/standin_search.py", "tests/cheats.py"),
+        ],
+    }.get(domain, [])
     written = [f"{domain}.py", "tasks.py", "task_data.py", "policy.py", f"tests/test_{domain}.py"]
     return [*written, "tests/verifier_cases.jsonl", *more]
 
@@ -179,10 +185,14 @@ def seconds_of_work() -> float:
 # --------------------------------------------------------------------------------------------- from release to release
 
 
-@pytest.mark.parametrize(
-    "archetype",
-    [pytest.param(each, marks=[pytest.mark.needs("a display")] if each == "computer_use" else []) for each in SAMPLE],
-)
+def of_archetype(archetype: str) -> list[pytest.MarkDecorator]:
+    """The marks of an update's test: a game everywhere, computer use where it can be; the others take their time."""
+    if archetype == "computer_use":
+        return [pytest.mark.needs("a display"), pytest.mark.long]
+    return [] if archetype == "game" else [pytest.mark.full]
+
+
+@pytest.mark.parametrize("archetype", [pytest.param(each, marks=of_archetype(each)) for each in SAMPLE])
 def test_an_update_equals_a_fresh_render_but_for_the_users_files(
     template: Template, tmp_path: Path, env: dict[str, str], uv_log: Path, installed: Installed, archetype: str
 ) -> None:

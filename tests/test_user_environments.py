@@ -54,17 +54,21 @@ def user_environments(template: Template, attach: Attach, tmp_path_factory: pyte
 # Each environment on each line; in CI each environment, and each line. Those of one environment go to one worker.
 ALL_CASES = [(name, line) for name in REWARDS for line in LINES]
 CASES_OF_CI = [(name, LINES[number % len(LINES)]) for number, name in enumerate(REWARDS)]
-on_each = pytest.mark.parametrize(
-    ("name", "line"),
-    [
-        pytest.param(*case, marks=pytest.mark.xdist_group("user {} {}".format(*case)))
-        for case in (ALL_CASES if FULL else CASES_OF_CI)
-    ],
-)
+
+
+def on(cases: list[tuple[str, str]]) -> pytest.MarkDecorator:
+    """For each of these, or for each that there is where all is tested."""
+    cases = ALL_CASES if FULL else cases
+    groups = [pytest.mark.xdist_group(f"user {name} {line}") for name, line in cases]
+    marked = [pytest.param(*case, marks=group) for case, group in zip(cases, groups, strict=True)]
+    return pytest.mark.parametrize(("name", "line"), marked)
+
+
+on_each = on(CASES_OF_CI)
 
 
 @pytest.mark.long
-@on_each
+@on(CASES_OF_CI[:2])  # One without tools, and one with rewards of its own.
 def test_its_own_tests_pass(user_environments: UserEnvironments, name: str, line: str) -> None:
     assert user_environments(name, line).own_tests() > 150
 
@@ -115,8 +119,9 @@ def check_answers(environment: Environment, output: Path, split: str) -> None:
     assert {result["reward"] for result in results} == {0.0, 1.0}
 
 
-@pytest.mark.xdist_group("ray")  # One cluster at a time: each takes what the machine has.
-@pytest.mark.parametrize("environment", LINES, indirect=True)
+# One cluster at a time: each takes what the machine has. `gym eval run` grades text in test_question.py as well.
+@pytest.mark.xdist_group("ray")
+@pytest.mark.parametrize("environment", LINES if FULL else LINES[:1], indirect=True)
 def test_a_grader_of_the_final_message_gets_its_rewards_through_nemo_gym(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 import requests
-from generated import FULL, LINES, ROOT, Environment, free_port, user_environ
+from generated import ARCHETYPES, FULL, LINES, ROOT, Environment, free_port, user_environ
 from gym_servers import viewed
 from playwright.sync_api import Browser, Page, expect
 from processes import answers, started
@@ -481,7 +481,7 @@ def test_it_is_read_by_keyboard_alone(environment: Environment, browser: Browser
         assert contrast(page) >= 4.5
 
 
-ARCHETYPES_SEEN = ["game", "sandbox", "computer_use", "question"] if FULL else ["game", "question", "computer_use"]
+ARCHETYPES_SEEN = ARCHETYPES if FULL else ["game", "question", "computer_use"]
 
 
 @in_a_browser

@@ -35,6 +35,9 @@ The server
 - `signatures`  a tool's function: which parameters make up its arguments
 - `schemas`     the tools' schemas, made from the routes
 - `judge`       asks a judge model where no rule decides (where an archetype has one)
+- `services`    a service outside: key, rate, retries, and whose fault a failure is (where an archetype has one)
+- `replay`      what services have answered, recorded and given again
+- `web`         pages of the public web, and none of the server's own network
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
 - `cluster`     work on a Ray cluster
 

@@ -4,7 +4,10 @@
 Labels hold names of tools, of functions and of kinds: nothing that a caller chooses.
 """
 
+from bisect import bisect_left
+from collections import Counter as Counts
 from collections.abc import Callable, Iterator, Sized
+from itertools import accumulate
 from typing import Protocol
 
 from prometheus_client import (
@@ -15,7 +18,7 @@ from prometheus_client import (
     ProcessCollector,
     disable_created_metrics,
 )
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
@@ -64,26 +67,52 @@ class _Pools(Collector):
                 yield metric
 
 
+class _Calls(Collector):
+    """Counts tool calls, on the event loop alone.
+
+    The library's own counters take a lock and several checks each: together 4% of a server's calls per second.
+    """
+
+    def __init__(self) -> None:
+        self.outcomes: Counts[tuple[str, str]] = Counts()
+        self.buckets: dict[str, list[int]] = {}
+        self.seconds: dict[str, float] = {}
+
+    def add(self, tool: str, outcome: str, seconds: float) -> None:
+        if tool not in self.buckets:
+            self.buckets[tool], self.seconds[tool] = [0] * (len(SECONDS) + 1), 0.0
+        self.outcomes[tool, outcome] += 1
+        self.buckets[tool][bisect_left(SECONDS, seconds)] += 1
+        self.seconds[tool] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        calls = CounterMetricFamily(
+            "gymkit_tool_calls", "Tool calls, by what came of them.", labels=["tool", "outcome"]
+        )
+        for (tool, outcome), count in self.outcomes.items():
+            calls.add_metric([tool, outcome], count)
+        yield calls
+        durations = HistogramMetricFamily("gymkit_tool_call_seconds", "Duration of tool calls.", labels=["tool"])
+        limits = [*map(str, SECONDS), "+Inf"]
+        for tool, counts in self.buckets.items():
+            durations.add_metric([tool], list(zip(limits, accumulate(counts), strict=True)), self.seconds[tool])
+        yield durations
+
+
 class Metrics:
-    """The metrics of one server. They are counted in the process, and cost a call a few microseconds."""
+    """The metrics of one server. They are counted in the process, and cost a call about a microsecond."""
 
     def __init__(self) -> None:
         registry = self.registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._pools = _Pools()
         registry.register(self._pools)
+        self._calls = _Calls()
+        registry.register(self._calls)
         self.begun = Counter("gymkit_sessions_begun", "Sessions that have begun.", registry=registry)
         self.ended = Counter(
             "gymkit_sessions_ended", "Sessions that have ended, by what.", ["reason"], registry=registry
         )
-        self.calls = Counter(
-            "gymkit_tool_calls", "Tool calls, by what came of them.", ["tool", "outcome"], registry=registry
-        )
-        self.call_seconds = Histogram(
-            "gymkit_tool_call_seconds", "Duration of tool calls.", ["tool"], buckets=SECONDS, registry=registry
-        )
-        # To look them up by their labels takes as long as to count.
-        self._of_calls: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
         self.function_seconds = Histogram(
             "gymkit_function_seconds",
             "Duration of new_episode(), grade() and end_episode().",
@@ -112,12 +141,7 @@ class Metrics:
 
     def count_call(self, tool: str, outcome: str, seconds: float) -> None:
         """Count a tool's call."""
-        found = self._of_calls.get((tool, outcome))
-        if found is None:
-            found = self.calls.labels(tool, outcome), self.call_seconds.labels(tool)
-            self._of_calls[tool, outcome] = found
-        found[0].inc()
-        found[1].observe(seconds)
+        self._calls.add(tool, outcome, seconds)
 
     def count_verdict(self, verdict: Verdict) -> None:
         """Count an answer of `/verify`."""

@@ -6,7 +6,7 @@ import os
 import re
 
 _NAMES = re.compile(r"(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)S?(?:_|$)", re.IGNORECASE)
-_SHORTEST = 8
+SHORTEST = 8
 """What is shorter may stand anywhere by chance."""
 
 
@@ -16,7 +16,7 @@ def secrets_of_environ() -> list[bytes]:
     """
     found: set[bytes] = set()
     for name, value in os.environ.items():
-        if _NAMES.search(name) and len(value.strip()) >= _SHORTEST:
+        if _NAMES.search(name) and len(value.strip()) >= SHORTEST:
             text = value.strip()
             found |= {form.encode("utf-8", "replace") for form in (text, json.dumps(text)[1:-1])}
     # A long one may hold a short one.

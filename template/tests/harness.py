@@ -70,7 +70,7 @@ class Client(requests.Session):
         assert response.status_code == 200, response.text
         return response
 
-    def tool(self, name: str, **arguments: Any) -> str:
+    def tool(self, name: str, /, **arguments: Any) -> str:
         """Call a tool; its text."""
         return self.post(f"/{name}", json=arguments).json()["output"]
 

@@ -9,6 +9,7 @@ from harness import Client, LiveServer
 from probe import ROW, NoArguments, ProbeServer
 from prometheus_client.parser import text_string_to_metric_families
 
+from gymkit.metrics import SECONDS
 from gymkit.server import EnvironmentFailed
 
 Serve = Callable[..., LiveServer]
@@ -83,6 +84,10 @@ def test_all_that_happens_is_counted_while_it_is_asked_for(serve: Serve) -> None
     }
     assert metrics["tool_call_seconds_count", "wait"] == episodes + 4
     assert metrics["tool_call_seconds_sum", "wait"] >= 4 * 0.5
+    buckets = [value for key, value in metrics.items() if key[0] == "tool_call_seconds_bucket" and key[2] == "wait"]
+    # Up to so many seconds; the last ones hold the time-outs too.
+    assert buckets == sorted(buckets) and len(buckets) == len(SECONDS) + 1
+    assert buckets[0] < episodes + 4 == metrics["tool_call_seconds_bucket", "60.0", "wait"] == buckets[-1]
     assert metrics["function_seconds_count", "new_episode"] == episodes
     assert metrics["verdicts_total", "none", "false"] == episodes / 2
     assert metrics["verdicts_total", "session_lost", "true"] == 1
