@@ -1,9 +1,13 @@
-"""Real training in a generated environment, by the programs of its train/ (`FULL=1`: PyTorch weighs gigabytes)."""
+"""Real training in a generated environment, by the programs of its train/ (`FULL=1`: PyTorch weighs gigabytes).
+
+`TRAINING_VENV` names a virtual environment with what train/pyproject.toml asks for; without it, one is made.
+"""
 
 import ast
 import itertools
 import json
 import math
+import os
 import signal
 import statistics
 import subprocess
@@ -65,7 +69,10 @@ def environment(environments: Environments) -> Environment:
 @pytest.fixture(scope="module")
 def trained(environment: Environment) -> tuple[Environment, Path]:
     """A game in which a tiny model has been trained for three steps, and the run's folder."""
-    run_ok("uv", "sync", "-q", "--project", "train", cwd=environment.path, timeout=1800)
+    if made := os.environ.get("TRAINING_VENV"):
+        (environment.path / "train/.venv").symlink_to(made)
+    else:
+        run_ok("uv", "sync", "-q", "--project", "train", cwd=environment.path, timeout=1800)
     smoke(environment, *SHORT, "--steps", "3")
     return environment, environment.path / "results" / "smoke"
 
