@@ -291,7 +291,7 @@ class Quoted(Constraint):
     kind: Literal["quoted"] = "quoted"
 
     def met(self, text: str) -> bool:
-        return len(text) > 2 and text[0] == text[-1] == '"'
+        return text.startswith('"') and text.endswith('"')
 
     def wanted(self) -> str:
         return 'Put the whole answer into double quotation marks ("like this").'
@@ -407,7 +407,7 @@ def _read(number: int, given: Any) -> Constraint:
     try:
         return BY_KIND[kind].model_validate(given)
     except ValidationError as error:
-        problem = error.errors(include_url=False, include_context=False, include_input=False)[0]
+        problem = error.errors()[0]
         where = ".".join(str(part) for part in (number, kind, *problem["loc"]))
         raise ValueError(f"constraints.{where}: {problem['msg']}"[:500]) from None
 

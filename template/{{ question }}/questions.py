@@ -4,8 +4,8 @@ A kind is a class: it reads its part of the row, refuses one that makes no quest
 right, wrong, or that no rule decides. To add a kind, write such a class and name it in `KINDS`.
 """
 
-import re
 from collections.abc import Callable, Mapping
+from string import ascii_uppercase
 from typing import Any, ClassVar, Protocol
 
 import constraints
@@ -60,10 +60,11 @@ class Choice:
             raise ValueError("options: a list of texts is wanted")
         if not 2 <= len(options) <= 26 or len({clean(option) for option in options}) < len(options):
             raise ValueError("options: 2 to 26 are wanted, all different")
-        if not isinstance(expected, str) or not re.fullmatch("[A-Z]", expected) or ord(expected) - 65 >= len(options):
+        letters = ascii_uppercase[: len(options)]
+        if not isinstance(expected, str) or len(expected) != 1 or expected not in letters:
             raise ValueError(f"expected_output: {expected!r} is the letter of none of the {len(options)} options"[:300])
         self.options: list[str] = options
-        self.right = ord(expected) - 65
+        self.right = letters.index(expected)
 
     def grade(self, text: str) -> bool:
         answers = stated(text)

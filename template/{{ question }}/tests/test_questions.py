@@ -176,7 +176,19 @@ def test_a_few_words() -> None:
     assert asked.grade(r"\boxed{the organ in the chest that beats}") is None  # No rule decides.
     assert asked.grade(r"\boxed{heart} \boxed{lung}") is False
     assert asked.grade(rf"\boxed{{heart {'very ' * 100}}}") is False
+    assert asked.grade("x" * 200) is None
+    assert asked.grade("x" * 201) is False
+    assert asked.grade(r"\boxed{...}") is False
     assert asked.grade("") is False
+    assert asked.reference == "the heart"
+
+
+def test_what_a_rule_has_decided_is_counted_as_such(client: Client) -> None:
+    row = next(row for row in ALL_ROWS if row["kind"] == "choice")
+    client.seed(row)
+    verdict = client.verdict(row, [says(answer(row))])
+    assert verdict["reward"] == 1.0
+    assert verdict.get("undecided", verdict.get("judged")) == 0
 
 
 # -------------------------------------------------------------------------------------------------------- constraints
@@ -200,6 +212,7 @@ def test_a_few_words() -> None:
         ({"kind": "case", "case": "upper"}, ["ÄB 1."], ["Ab", "123"]),
         ({"kind": "case", "case": "lower"}, ["ab ß."], ["Ab"]),
         ({"kind": "capitals", "least": 1, "most": 1}, ["I AM here"], ["I am", "AM I UP"]),
+        ({"kind": "capitals", "most": 0}, ["I am here"], ["I AM here"]),
         ({"kind": "begins", "text": "Once"}, ["Once more"], ["At once", "once"]),
         ({"kind": "ends", "text": "the end."}, ["It is the end."], ["the end. Really", "The End."]),
         ({"kind": "bullets", "least": 2, "most": 2}, ["* a\n* b", "x\n- a\n  - b"], ["* a", "*a\n*b", "* a\n* b\n* c"]),
@@ -208,8 +221,9 @@ def test_a_few_words() -> None:
             ['{"a": 1}', '```json\n{"a": 1}\n```'],
             ['{"a": 1, "b": 2}', "{}", "[1]", '{"a": NaN}'],
         ),
+        ({"kind": "json", "keys": ["a", "b"]}, ['{"b": 1, "a": 2}'], ['{"a": 1}', '{"a": 1, "b": 2, "c": 3}']),
         ({"kind": "json", "keys": []}, ["[1, 2]", "7"], ["{a: 1}", "[" * 9999 + "1"]),
-        ({"kind": "quoted"}, ['"so"'], ['so"', '"so', "'so'"]),
+        ({"kind": "quoted"}, ['"so"', '"a"'], ['so"', '"so', "'so'"]),
         ({"kind": "no_commas"}, ["a; b"], ["a, b", "a، b", "a，b"]),
         ({"kind": "title"}, ["<<A title>>\ntext"], ["<A title> x", "text <<a>> text", "<<>>\nx", "<< >>\nx"]),
         ({"kind": "placeholders", "least": 2}, ["[a] and [b]"], ["[a]", "[] [] x"]),
@@ -254,7 +268,53 @@ def test_an_answer_without_a_word_or_without_end_meets_nothing(text: str) -> Non
     assert constraints.unmet(wanted, text) == wanted
 
 
+def test_a_text_of_the_greatest_length_meets_what_it_meets() -> None:
+    wanted = constraints.read([{"kind": "no_commas"}])
+    assert constraints.unmet(wanted, "x" * 100_000) == []
+    assert constraints.unmet(wanted, "x" * 100_001) == wanted
+
+
+@pytest.mark.parametrize(
+    ("bounds", "words"),
+    [
+        ({"least": 2}, "at least 2"),
+        ({"most": 2}, "at most 2"),
+        ({"most": 0}, "at most 0"),
+        ({"least": 1, "most": 2}, "1 to 2"),
+        ({"least": 1000, "most": int("1000")}, "exactly 1000"),
+    ],
+)
+def test_bounds_are_asked_for_in_words(bounds: Row, words: str) -> None:
+    [wanted] = constraints.read([{"kind": "words", **bounds}])
+    assert words in wanted.wanted()
+
+
 # ------------------------------------------------------------------------------------------------- rows that are none
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def test_the_largest_questions() -> None:
+    asked = question(row_of("choice", "Z", options=[f"option {letter}" for letter in LETTERS]))
+    assert asked.grade("Answer: Z") is True
+    assert question(row_of("words", ["x" * 200])).grade("x" * 200) is True
+    assert len(constraints.read([{"kind": "no_commas"}] * 20)) == 20
+
+
+@pytest.mark.parametrize(
+    ("row", "most"),
+    [
+        (row_of("r" * 999, "x"), 300),
+        (row_of("choice", "E" * 999, options=["a", "b"]), 300),
+        (row_of("constraints", [{"kind": "r" * 999}]), 500),
+        (row_of("constraints", [{"kind": "words", "least": 1, "n" * 999: 1}]), 500),
+    ],
+    ids=["kind", "letter", "constraint", "argument"],
+)
+def test_what_is_said_of_a_row_is_cut(row: Row, most: int) -> None:
+    with pytest.raises(ValueError) as refusal:
+        question(row)
+    assert len(str(refusal.value)) == most
 
 
 @pytest.mark.parametrize(
@@ -264,10 +324,23 @@ def test_an_answer_without_a_word_or_without_end_meets_nothing(text: str) -> Non
         (row_of("choice", "E", options=["a", "b"]), "'E' is the letter of none of the 2 options"),
         (row_of("choice", "A"), "options: a list of texts is wanted"),
         (row_of("choice", "A", options=["a", "a."]), "all different"),
+        (row_of("choice", "A", options=["a"]), "2 to 26 are wanted"),
+        (row_of("choice", "A", options=[*LETTERS, "more"]), "2 to 26 are wanted"),
+        (row_of("choice", "A", options=["a", " "]), "options: a list of texts is wanted"),
+        (row_of("choice", "A", options=["a", 2]), "options: a list of texts is wanted"),
+        (row_of("choice", "C", options=["a", "b"]), "is the letter of none of the 2 options"),
+        (row_of("choice", "AB", options=["a", "b"]), "is the letter of none"),
+        (row_of("choice", "", options=["a", "b"]), "is the letter of none"),
         (row_of("choice", 1, options=["a", "b"]), "is the letter of none"),
         (row_of("constraints", []), "a list of 1 to 20 is wanted"),
         (row_of("constraints", [{"kind": "rhymes"}]), "there is no 'rhymes'"),
+        (row_of("constraints", [{"kind": "no_commas"}] * 21), "a list of 1 to 20 is wanted"),
         (row_of("constraints", [{"kind": "keywords"}]), "words: Field required"),
+        (row_of("constraints", [{"kind": "keywords", "other": 1}]), "words: Field required"),
+        (row_of("constraints", [{"kind": "keywords", "words": []}]), "at least 1 item"),
+        (row_of("constraints", [{"kind": "forbidden", "words": []}]), "at least 1 item"),
+        (row_of("constraints", [{"kind": "words", "least": -1}]), "greater than or equal to 0"),
+        (row_of("constraints", [{"kind": "words", "most": -1}]), "greater than or equal to 0"),
         (row_of("constraints", [{"kind": "words"}]), "`least` or `most` is wanted"),
         (row_of("constraints", [{"kind": "words", "least": 5, "most": 2}]), "`least` is 5"),
         (row_of("constraints", [{"kind": "words", "least": "5"}]), "valid integer"),
@@ -282,6 +355,12 @@ def test_an_answer_without_a_word_or_without_end_meets_nothing(text: str) -> Non
         (row_of("math", "16+16", form="integer"), "does not have the form 'integer'"),
         (row_of("math", "1", form="roman"), "there is no 'roman'"),
         (row_of("words", []), "a list of texts is wanted"),
+        (row_of("words", ["the heart", 7]), "a list of texts is wanted"),
+        (row_of("words", ["the heart", "x" * 201]), "texts of 1 to 200 characters are wanted"),
+        (row_of("words", ["the heart", "..."]), "texts of 1 to 200 characters are wanted"),
+        ({"kind": "math", "ground_truth": []}, "ground_truth"),
+        ({"kind": "math", "ground_truth": [{"expected_output": "1"}] * 2}, "ground_truth"),
+        ({"kind": "math", "ground_truth": [{}]}, "ground_truth"),
         ({"kind": "math"}, "ground_truth"),
         ({"kind": ["math"]}, "kind: there is no"),
     ],

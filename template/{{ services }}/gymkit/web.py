@@ -174,7 +174,7 @@ async def resolved(host: str, port: int) -> Sequence[Address]:
 
 
 def is_public(address: Address) -> bool:
-    """Whether an address is of the public web, and not of a machine, a network of its own, or a cloud's own services."""
+    """Whether an address is of the public web, and not of a machine, a private network, or a cloud's own services."""
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return is_public(address.ipv4_mapped)
