@@ -114,14 +114,16 @@ def check_length(made: GRPOTrainer, rows: list[Row]) -> None:
 def train(options: argparse.Namespace, url: str, tools: list[Item], rows: list[Row], quiet: bool = False) -> None:
     """Train, from the last checkpoint on where there is one, and save the model."""
     last = programs.last_checkpoint(options.output)
-    if last is None:
+    done = programs.steps_of(last) >= options.steps
+    if last is None or done:
         programs.check_free(options.output)
-    else:
+    if last is not None:
         console.print(f"[dim]Going on from {last}[/dim]")
-    loaded = load(options.model, bool(tools))
+    loaded = load(str(last) if done else options.model, bool(tools))
     curve = Curve(options.output, options.steps, quiet)
     made = trainer(loaded, url, tools, rows, settings(options), callbacks=[curve])
-    made.train(resume_from_checkpoint=str(last) if last else None)
+    if not done:  # TRL would make one step more.
+        made.train(resume_from_checkpoint=str(last) if last else None)
     made.save_model(str(options.output))
     draw([options.output / "curve.jsonl"], options.output / "training.png")
 

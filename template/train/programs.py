@@ -91,7 +91,12 @@ def program(main: Callable[[], None]) -> None:
 def last_checkpoint(folder: Path) -> Path | None:
     """The newest checkpoint in a folder that a trainer writes to, of those that are whole."""
     found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").exists()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return max(found, key=steps_of, default=None)
+
+
+def steps_of(checkpoint: Path | None) -> int:
+    """How many steps a checkpoint has behind it."""
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
 
 def check_free(folder: Path, names: Sequence[str] = ("config.json",)) -> None:
