@@ -44,6 +44,7 @@ LONGEST_FIRST = (
         "sandbox",
         "question",
         "tools",
+        "conversation",
         "user_environments",
         "gymkit",
         "container",

@@ -23,12 +23,15 @@ ARCHETYPES: list[str] = list(
 )
 USES_E2B = [archetype for archetype in ARCHETYPES if archetype in ("sandbox", "computer_use")]
 """The archetypes that are also asked whether they run at E2B."""
+ASKS_JUDGE = [archetype for archetype in ARCHETYPES if archetype in ("question", "conversation")]
+"""The archetypes that are also asked whether they have a judge."""
 SAMPLE = {
     "game": "wordle",
     "sandbox": "analysis",
     "computer_use": "office",
     "question": "questions",
     "tools": "assistant",
+    "conversation": "shop",
 }
 """The domain module of each archetype's sample."""
 

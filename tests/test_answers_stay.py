@@ -21,6 +21,10 @@ MARKER = {
     "computer_use": ("{{'note': {marker!r}}}", lambda: f"marker{secrets.token_hex(8)}"),
     "question": ("[{marker!r}]", lambda: f"marker{secrets.token_hex(8)}"),
     "tools": ("{marker!r}", lambda: f"marker{secrets.token_hex(8)}"),
+    "conversation": (
+        "{{'changes': {{'refusals': {{}}}}, 'told': [[{marker!r}]]}}",
+        lambda: f"marker{secrets.token_hex(8)}",
+    ),
 }
 """An answer as it stands in tasks.py, and a random one that the archetype's sample takes."""
 
@@ -40,6 +44,7 @@ def tasks():
 CONTEXT = "FROM scratch\nCOPY . /\n"
 KNOWN = {"game": ("zebra", "yacht", "quilt"), "sandbox": ("analysis-train-total",), "computer_use": ("office-train-",)}
 KNOWN |= {"question": ("photosynthesis", "choice-train-00"), "tools": ("notice-train-00", "Skerry Point | ")}
+KNOWN |= {"conversation": ("shop-train-",)}
 """What stands in the sample's own tasks, and nowhere else."""
 
 

@@ -26,11 +26,12 @@ LAYERS = [
     # Within the server: one tool call, one episode. Outside of it: a client.
     {"tools", "signatures", "schemas", "sessions", "places", "intake", "pool", "cluster", "judge"}
     | {"services", "replay", "web"}
-    | {"client", "players", "models", "episodes", "recording", "trajectories"},
+    | {"client", "players", "models", "episodes", "recording", "trajectories", "users", "second_model"},
     # Answers, verdicts, names and paths.
     {"answers", "symbolic", "symbolic_worker", "forms", "responses", "replies", "grading", "rows", "row_keys", "items"}
     | {"bodies", "large_bodies", "access", "shares", "rate_limit", "waiting", "pictures", "redaction"}
-    | {"project", "logs", "metrics", "terminal", "proxies", "errors"},
+    | {"project", "logs", "metrics", "terminal", "proxies", "errors", "turns"}
+    | {"scripts"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""
 

@@ -270,7 +270,13 @@ def answer_after(place: Page | Frame, calls: int) -> str:
 
 
 def say(place: Page | Frame, text: str) -> str:
-    """Say something; nobody answers."""
+    """Say something; nobody answers, unless there is a user."""
+    user = place.locator("form[data-tool='user/turn']")
+    if user.count():
+        user.locator("[name='text']").fill(text)
+        said = place.locator("#transcript > li").count()
+        user.get_by_role("button", name="Say it").click()
+        return answer_after(place, said)
     place.locator("#answer").fill(text)
     said = place.locator("#transcript > li").count()
     place.get_by_role("button", name="Say it").click()
@@ -317,6 +323,23 @@ def test_an_episode_is_played_to_its_reward(environment: Environment, browser: B
         expect(page.locator("#transcript > li")).to_have_count(0)
         play(environment, page)
         ask_for_the_verdict(page)
+
+
+@on("conversation")
+@pytest.mark.full
+def test_a_person_can_be_the_user(environment: Environment, browser: Browser, url: str) -> None:
+    with opened(browser, url, expected="409") as page:
+        form = page.locator("form[data-tool='user/turn']")
+        for number, leaves in enumerate(("false", "true")):
+            form.locator("[name='text']").fill("Who are you?")
+            form.locator("[name='answer']").fill(f"Nobody {number}.")
+            form.locator("[name='leaves']").select_option(leaves)
+            form.get_by_role("button", name="Say it").click()
+            assert answer_after(page, number) == f"Nobody {number}."
+        form.get_by_role("button", name="Say it").click()
+        assert "has left" in answer_after(page, 2)
+        page.get_by_role("button", name="Ask for the verdict").click()
+        expect(page.locator(".verdict .reward")).to_have_text("Reward: 0")
 
 
 @on("computer_use")

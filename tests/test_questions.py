@@ -16,6 +16,7 @@ import yaml
 from copier import run_copy
 from generated import (
     ARCHETYPES,
+    ASKS_JUDGE,
     FULL,
     LINES,
     ROOT,
@@ -66,7 +67,7 @@ RENDERED = [
     for archetype in ARCHETYPES
     for number, answers in enumerate(ANSWERS)
     # Of names and numbers an archetype makes nothing of its own.
-    if FULL or archetype == "game" or answers in ({}, THE_WORST, WITH_JUDGE if archetype == "question" else AT_E2B)
+    if FULL or archetype == "game" or answers in ({}, THE_WORST, WITH_JUDGE if archetype in ASKS_JUDGE else AT_E2B)
 ]
 
 

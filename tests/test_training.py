@@ -197,7 +197,7 @@ def test_answers_without_tools_are_graded(environments: Environments) -> None:
 
 
 def test_prompts_are_messages() -> None:
-    for archetype in ARCHETYPES:
+    for archetype in set(ARCHETYPES) - {"conversation"}:
         for example in adapter.examples(rows_of(archetype)):
             assert all(isinstance(each["content"], str) for each in example["prompt"])
             assert json.loads(example["row"])["responses_create_params"]

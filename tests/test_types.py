@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 from conftest import Environments
-from generated import ARCHETYPES, LINES, USES_E2B, run
+from generated import ARCHETYPES, ASKS_JUDGE, LINES, USES_E2B, run
 
 pytestmark = pytest.mark.needs("Node.js")
 
 KINDS = [(archetype,) for archetype in ARCHETYPES] + [(archetype, "use_e2b=true") for archetype in USES_E2B]
-KINDS += [("question", "use_judge=true")]
+KINDS += [(archetype, "use_judge=true") for archetype in ASKS_JUDGE]
 
 
 def test_pyright_is_clean(environments: Environments) -> None:

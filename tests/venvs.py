@@ -12,7 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from generated import ARCHETYPES, USES_E2B, check_line, interpreter_for, run_ok
+from generated import ARCHETYPES, ASKS_JUDGE, USES_E2B, check_line, interpreter_for, run_ok
 from locks import locked
 from render import render
 
@@ -40,8 +40,12 @@ from {module} import {function}
 sys.exit({function}())
 """
 
-KINDS = [*ARCHETYPES, *(f"{archetype} at E2B" for archetype in USES_E2B), "question with a judge"]
-"""Every archetype, and those that can be at E2B, or have a judge, so too."""
+KINDS = [
+    *ARCHETYPES,
+    *(f"{archetype} at E2B" for archetype in USES_E2B),
+    *(f"{archetype} with a judge" for archetype in ASKS_JUDGE),
+]
+"""Every archetype, and those that can be at E2B, or have a judge, so as well."""
 
 Project = dict[str, Any]
 """A pyproject.toml."""

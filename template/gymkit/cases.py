@@ -80,14 +80,10 @@ def refused(server_class: type, row: Row) -> Iterator[Case]:
 def played(server: Any, row: Row, policy: Policy) -> Item:
     """The `/verify` request of a row after a policy has played it: what was said and called, without the answers."""
     with TestClient(server.setup_webserver()) as client:
-
-        def call(made: Item) -> str:
-            return client.post(f"/{made['name']}", json=json.loads(made["arguments"])).text
-
         client.post("/seed_session", json=row)
-        items = transcript(policy, call, MAX_TURNS)
+        items = transcript(row, policy, lambda path, body: client.post(path, json=body), MAX_TURNS)
         client.post("/close_session")
-    said = [item for item in items if item["type"] != "function_call_output"]
+    said = [item for item in items if item["type"] != "function_call_output" and item.get("role") != "user"]
     return _without_time(verify_request(with_tools(row, []), said, "policy.py"))
 
 

@@ -101,14 +101,22 @@ class EnvironmentClient:
         """Call a tool; the answer's body, whatever its status: the model is to read it.
 
         Raises:
-            RolloutError: it is no answer of the tool's, but a proxy's page for instance. The call is not made again: it
-                may have had its effect.
+            RolloutError: as `answered`.
         """
-        response = self.post(f"/{name}", arguments)
+        return self.answered(f"/{name}", arguments).text
+
+    def answered(self, path: str, body: Any) -> requests.Response:
+        """The environment's answer to a tool call or to a user's turn, whatever its status.
+
+        Raises:
+            RolloutError: it is no answer of the environment's, but a proxy's page for instance. It is not posted again:
+                that may have had its effect.
+        """
+        response = self.post(path, body)
         if response.status_code >= 500 or response.status_code == 429:
-            self._refused(response, f"/{name}")
-        self.json_in(response, f"/{name}")
-        return response.text
+            self._refused(response, path)
+        self.json_in(response, path)
+        return response
 
     def close(self) -> None:
         """End the session, as far as that can be had."""

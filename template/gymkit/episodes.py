@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import Callable
 from textwrap import indent
+from typing import Any, Protocol
 
 from rich.panel import Panel
 
@@ -16,6 +17,7 @@ from gymkit.players import Policy
 from gymkit.replies import BadArguments, read_arguments
 from gymkit.rows import Row
 from gymkit.terminal import console, shown
+from gymkit.turns import USER_TURN, Answer, has_user, read_answer, said_in
 
 
 def with_tools(row: Row, tools: list[Item]) -> Row:
@@ -81,7 +83,7 @@ def play_on(
                     console.print(f"[bold]{turn:3d}[/bold]  {shown(text_of(item))}")
         pictures: list[str] = []
         calls = calls_in(output)
-        over = not calls
+        over = not calls and not _user_answers(row, output, items, lambda text: _ask_user(client, text), show)
         for call in calls:
             result, picture, done = take_apart(call_tool(client, call, tools))
             over = over or done
@@ -96,17 +98,50 @@ def play_on(
             break
 
 
+def _user_answers(
+    row: Row, output: list[Item], items: list[Item], ask: Callable[[str], Answer], show: bool = False
+) -> bool:
+    """Have the user answer a turn that ends without a call; whether the conversation goes on."""
+    said = said_in(output) if has_user(row) else None
+    if said is None:
+        return False
+    answer = ask(said)
+    if answer.item is not None:
+        items.append(answer.item)
+        if show:
+            console.print(f"[magenta]{indent(shown(text_of(answer.item)), ' ' * 5)}[/magenta]")
+    return not answer.done
+
+
+def _ask_user(client: EnvironmentClient, text: str) -> Answer:
+    response = client.answered(USER_TURN, {"text": text})
+    return read_answer(response.status_code, response.text)
+
+
 def calls_in(output: list[Item]) -> list[Item]:
     """The calls to make. An answer that was cut off has none: the last one may lack its end."""
     return [item for item in output if item["type"] == "function_call" and item.get("status") != "incomplete"]
 
 
-def transcript(policy: Policy, call: Callable[[Item], str], max_turns: int) -> list[Item]:
+class Posted(Protocol):
+    """The answer to a POST, of any HTTP client."""
+
+    @property
+    def status_code(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+
+
+Post = Callable[[str, Any], Posted]
+
+
+def transcript(row: Row, policy: Policy, post: Post, max_turns: int) -> list[Item]:
     """Play on without showing anything to anybody: what was said and called, and what was answered, pictures left out.
 
     Args:
+        row: The data row.
         policy: Who plays.
-        call: Makes a function call; the answer's body.
+        post: Posts a JSON body to a path of the environment's, in the session of the row.
         max_turns: So many times the policy is asked at most.
     """
     items: list[Item] = []
@@ -114,14 +149,19 @@ def transcript(policy: Policy, call: Callable[[Item], str], max_turns: int) -> l
         output = policy.next_items(items)
         items += output
         calls = calls_in(output)
-        over = not calls
+        over = not calls and not _user_answers(row, output, items, lambda text: _answer_to(post, text))
         for made in calls:
-            answer = take_apart(call(made))
+            answer = take_apart(post(f"/{made['name']}", json.loads(made["arguments"])).text)
             over = over or answer.done
             items.append({"type": "function_call_output", "call_id": made["call_id"], "output": answer.output})
         if over:
             break
     return items
+
+
+def _answer_to(post: Post, text: str) -> Answer:
+    response = post(USER_TURN, {"text": text})
+    return read_answer(response.status_code, response.text)
 
 
 def call_tool(client: EnvironmentClient, call: Item, tools: list[str]) -> str:

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from pydantic import BaseModel, ConfigDict
 
 from gymkit import project
+from gymkit.turns import USER_TURN, has_user, said_in
 
 CASES = project.ROOT / "tests" / "verifier_cases.jsonl"
 """Written by `gymkit cases`."""
@@ -65,6 +66,8 @@ def play_case(server: Any, request: BaseModel) -> float:
         for item in body["response"]["output"]:
             if item.get("type") == "function_call":
                 client.post(f"/{item['name']}", json=json.loads(item["arguments"]))
+            elif item.get("type") == "message" and has_user(body):
+                client.post(USER_TURN, json={"text": said_in([item])})
         verdict = _accepted(client.post("/verify", json=body))
     if verdict["mask_sample"]:
         raise ValueError(verdict["failure_reason"])

@@ -50,6 +50,7 @@ from gymkit.rows import Row, expected_output
 from gymkit.schemas import tool_routes, tool_schemas
 from gymkit.sessions import Beginning, Ending, RowTooLarge, Session, SessionClosed, SessionStore
 from gymkit.tools import COOKIE_MISSING, Outcome, ToolFailed, ToolRoute, tools_of_routers
+from gymkit.turns import USER_TURN
 
 __all__ = ["CannotServe", "EnvironmentConfig", "EnvironmentFailed", "EnvironmentServer", "InvalidRow"]
 
@@ -164,8 +165,9 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
 
     @property
     def has_user(self) -> bool:
-        """Whether a user answers what the model says."""
-        return False
+        """Whether a user answers what the model says: `USER_TURN` is there."""
+        app = self._app or self.setup_webserver()
+        return any(getattr(route, "path", "") == USER_TURN for route in app.routes)
 
     async def on_start(self) -> None:
         """What is to be done when the server has started, on its event loop."""
@@ -701,6 +703,7 @@ class EnvironmentServer(nemo.SimpleResourcesServer):
                     str(request.base_url).rstrip("/"),
                     with_key=bool(os.environ.get("ENV_API_KEY")),
                     with_answer=self.grades_text,
+                    with_user=self.has_user,
                 )
             return JSONResponse(await alive(), headers={"Vary": "Accept"})
 

@@ -26,6 +26,7 @@ from gymkit.bodies import error_body
 from gymkit.grading import EnvironmentFailed
 from gymkit.logs import about_tool
 from gymkit.signatures import Signature, read_signature
+from gymkit.turns import USER_TURN
 
 log = logging.getLogger("gymkit")
 
@@ -138,13 +139,16 @@ class ToolRoute(APIRoute):
     FastAPI still sees an ordinary route (OpenAPI, NeMo Gym's MCP exposure), but a request takes a short way: the body
     is parsed once, by the request model, and the answer is serialized once.
 
+    A user's turn (`USER_TURN`) is no tool, but is called like one.
+
     Raises:
         CannotServe: the function cannot be a tool; one line says why.
     """
 
     def __init__(self, path: str, endpoint: Callable[..., Any], **kwargs: Any) -> None:
         self.is_tool = _is_tool(path, kwargs)
-        if self.is_tool:
+        self.is_call = self.is_tool or path == USER_TURN
+        if self.is_call:
             self.tool_endpoint = endpoint
             self.signature = read_signature(path[1:], endpoint)
             endpoint = _answering(path[1:], endpoint, self.signature, kwargs.get("status_code") or 200)
@@ -157,7 +161,7 @@ class ToolRoute(APIRoute):
         return self.signature.model
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        if not self.is_tool:
+        if not self.is_call:
             return super().get_route_handler()
         name = self.path[1:]
         model = self.signature.model

@@ -2,7 +2,6 @@
 """What the tests drive the environment with: clients with cookies of their own, `/verify` bodies, whole episodes."""
 
 import asyncio
-import json
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -94,11 +93,7 @@ def verify_body(row: Row, output: list[Item] | None = None) -> Row:
 
 def play_row(client: Client, row: Row) -> list[Item]:
     """Play a row with policy.py after `seed`, without asking for the verdict; the transcript's items."""
-
-    def call(made: Item) -> str:
-        return client.post(f"/{made['name']}", json=json.loads(made["arguments"])).text
-
-    return transcript(PLAYER.policy(row), call, MAX_TURNS)
+    return transcript(row, PLAYER.policy(row), lambda path, body: client.post(path, json=body), MAX_TURNS)
 
 
 def played(client: Client, row: Row) -> Row:

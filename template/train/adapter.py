@@ -20,6 +20,7 @@ from gymkit.items import Item, function_call, message, text_of
 from gymkit.pictures import take_apart
 from gymkit.replies import BadArguments, arguments_text, read_arguments
 from gymkit.rows import Row
+from gymkit.turns import has_user
 from schemas import check_carried, tool_method
 
 Message = dict[str, Any]
@@ -186,7 +187,7 @@ def prompt_of(row: Row, number: int = 1) -> list[Message]:
         raise CommandError(
             f"{name}: `responses_create_params.input` holds no messages. `uv run gymkit data` writes rows."
         )
-    if "user" in row:
+    if has_user(row):
         raise CommandError(
             f"{name} has a user who answers the model. TRL ends an episode at the first answer without a tool call, so "
             "it cannot hand over a user's turn: train with NeMo RL (docs/training.md)."

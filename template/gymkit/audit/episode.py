@@ -11,14 +11,16 @@ from requests.adapters import HTTPAdapter
 from gymkit.access import is_loopback
 from gymkit.client import EnvironmentClient, RolloutError
 from gymkit.episodes import verify_request
-from gymkit.items import Item, function_call, message, output_text
+from gymkit.items import Item, function_call, message, output_text, text_of
 from gymkit.pictures import take_apart
 from gymkit.rows import Row
+from gymkit.turns import MOST_SAID, USER_TURN, has_user, read_answer
 
 Move = tuple[str, Any] | str | Item
 """A call as `(name, body)`, a text to say, or an item of the response as it stands."""
 Moves = Generator[Move, str, None]
-"""A cheat: it is sent the text that each call is answered with; an empty one after anything else."""
+"""A cheat: it is sent the text that each call is answered with, and what a user answers to a text, where there is one;
+an empty text after anything else."""
 
 MOST_ITEMS = 400
 
@@ -74,10 +76,20 @@ class Agent:
             begun, reply = True, ""
             if isinstance(move, str):
                 self.items.append(message(len(self.items), move))
+                reply = self._say(move) if has_user(self.row) else ""
             elif isinstance(move, dict):
                 self.items.append(move)
             else:
                 reply = self.call(*move)
+
+    def _say(self, text: str) -> str:
+        """Say something to the user, as an agent does; what he answers."""
+        answered = self.client.post(USER_TURN, {"text": text[:MOST_SAID]})
+        answer = read_answer(answered.status_code, answered.text)
+        if answer.item is None:
+            return ""
+        self.items.append(answer.item)
+        return text_of(answer.item)
 
     def call(self, name: str, body: Any) -> str:
         """Post to a name, and keep call and answer in the transcript; the answer's text."""

@@ -23,6 +23,7 @@ from starlette.responses import HTMLResponse
 from starlette.types import Scope
 
 from gymkit import project
+from gymkit.turns import USER_TURN
 
 FRAME_ANCESTORS = "'self' https://huggingface.co"
 """Sites that may show the page in a frame, unless ENV_FRAME_ANCESTORS names others."""
@@ -52,7 +53,13 @@ def locked() -> HTMLResponse:
 
 
 def page(
-    tools: list[dict[str, Any]], row: Mapping[str, Any], url: str, *, with_key: bool, with_answer: bool
+    tools: list[dict[str, Any]],
+    row: Mapping[str, Any],
+    url: str,
+    *,
+    with_key: bool,
+    with_answer: bool,
+    with_user: bool,
 ) -> HTMLResponse:
     """The page of the environment.
 
@@ -62,6 +69,7 @@ def page(
         url: Where the environment is reached, for the snippets. The script puts in what the browser knows better.
         with_key: Whether callers need the API key.
         with_answer: Whether what the player says matters to the grade: then there is a form for it.
+        with_user: Whether a user answers what the player says: then there is a form for that.
     """
     _, settings = project.resources_server_instance()
     title = project.environment_name().replace("_", " ").title()
@@ -71,7 +79,9 @@ def page(
         title=escape(title),
         description=escape(settings.get("description") or ""),
         prompt="".join(_messages(params["input"])),
-        tools="".join(map(_tool, tools, _open_or_not(len(tools)))) + (_ANSWER_FORM if with_answer else ""),
+        tools="".join(map(_tool, tools, _open_or_not(len(tools))))
+        + (_user_form() if with_user else "")
+        + (_ANSWER_FORM if with_answer else ""),
         heading="Tools" if tools else "Answer",
         key_hint=" The key is read from the variable <code>ENV_API_KEY</code>." if with_key else "",
         curl=escape(_curl(url, tools, with_key, with_answer)),
@@ -150,6 +160,24 @@ def _messages(items: str | Iterable[Mapping[str, Any]]) -> Iterable[str]:
 def _open_or_not(tools: int) -> list[str]:
     """The attributes of the tools' `<details>`: of many, one is open at a time."""
     return ["open"] * tools if tools < 3 else ['name="tool" open'] + ['name="tool"'] * (tools - 1)
+
+
+def _user_form() -> str:
+    """The form by which a player talks to the user, or is the user himself. It is posted like a tool's."""
+    name = USER_TURN[1:]
+    said = {"type": "string", "description": "What is said to the user."}
+    answer = {"type": "string", "description": "What he answers, where a person plays him; else he does so himself."}
+    leaves = {"type": "boolean", "description": "Whether he leaves with that.", "default": False}
+    return f"""<details class="tool" open>
+<summary>The user</summary>
+<form data-tool="{name}">
+{_field(f"{name}-text", "text", said, {}, True)}
+{_field(f"{name}-answer", "answer", answer, {}, False)}
+{_field(f"{name}-leaves", "leaves", leaves, {}, False)}
+<button class="primary">Say it</button>
+</form>
+</details>
+"""
 
 
 def _tool(tool: Mapping[str, Any], attributes: str) -> str:

@@ -12,28 +12,23 @@ asked about the same with a neutral answer: if that works, the answer was the ca
 import asyncio
 import hashlib
 import json
-import os
-import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-import openai
 from nemo_gym.config_types import ModelServerRef
 from pydantic import BaseModel, Field, model_validator
 
 from gymkit.project import ROOT
 from gymkit.rows import Row
+from gymkit.second_model import Unavailable, Unusable, second_model, text_in
 
 __all__ = ["Judge", "JudgeFailed", "JudgeSettings", "Ruling"]
 
 PLACE_SECONDS = 60.0
 """So long an answer waits for its turn to be judged; then its sample is masked."""
-
-UNAVAILABLE = {401, 403, 429}
-"""Statuses, besides 5xx, that are not of the answer's making."""
 
 NEUTRAL = "I do not know."
 """The answer by which it is found out whether another one was the cause of a failure."""
@@ -102,7 +97,8 @@ class Judge:
         self.prompt = (ROOT / settings.judge_prompt).read_text(encoding="utf-8").strip()
         self._places = asyncio.Semaphore(settings.judge_calls)
         self._kept: OrderedDict[bytes, str] = OrderedDict()
-        self._model = _model(settings, server_client)
+        server, params = settings.judge_model_server.name, settings.judge_responses_create_params
+        self._model = second_model("judge", server, params, server_client)
 
     async def same(self, row: Row, reference: str, answer: str) -> Ruling:
         """Whether an answer says the same as the right one: `SAME`, `DIFFERENT`, or None. Both orders have to agree.
@@ -172,10 +168,10 @@ class Judge:
     ) -> str | None:
         try:
             return await self._asked(ruling, choices, material)
-        except _Unusable as failure:
+        except Unusable as failure:
             try:
                 await self._asked(ruling, choices, neutral)
-            except _Unusable:
+            except Unusable:
                 raise JudgeFailed(f"The judge says nothing of use: {failure}", ruling.metrics) from None
             return None
 
@@ -196,11 +192,11 @@ class Judge:
             except TimeoutError:
                 ruling.failures += 1
                 # It may think without end about what it was shown.
-                raise _Unusable(f"no reply within {self.settings.judge_seconds:g} s") from None
-            except _Unusable:
+                raise Unusable(f"no reply within {self.settings.judge_seconds:g} s") from None
+            except Unusable:
                 ruling.failures += 1
                 raise
-            except _Unavailable as failure:
+            except Unavailable as failure:
                 ruling.failures += 1
                 reason = str(failure)
                 if failure.final:
@@ -214,7 +210,7 @@ class Judge:
             if unreadable == 2:
                 break
         if unreadable:
-            raise _Unusable("the last line of its reply is no label")
+            raise Unusable("the last line of its reply is no label")
         raise JudgeFailed(f"The judge cannot be reached: {reason}", ruling.metrics)
 
     def _instruction(self, labels: Mapping[str, str]) -> str:
@@ -236,162 +232,5 @@ def prompt_of(row: Row) -> str:
     given = row["responses_create_params"]["input"]
     if isinstance(given, str):
         return given
-    texts = [_text(item.get("content")) for item in given if isinstance(item, dict) and item.get("role") == "user"]
+    texts = [text_in(item.get("content")) for item in given if isinstance(item, dict) and item.get("role") == "user"]
     return "\n\n".join(text for text in texts if text)
-
-
-def _text(content: Any) -> str:
-    if isinstance(content, str):
-        return content
-    return "".join(part.get("text") or "" for part in content or [] if isinstance(part, dict))
-
-
-# ------------------------------------------------------------------------------------------------ how it is reached
-
-
-class _Unavailable(Exception):
-    """The judge cannot be reached, whatever it is shown. `final`: nor will it be when it is asked again at once."""
-
-    def __init__(self, reason: str, final: bool = False) -> None:
-        super().__init__(reason[:500])
-        self.final = final
-
-
-class _Unusable(Exception):
-    """The judge has refused what it was shown, or its reply is of no use."""
-
-
-class _Model(Protocol):
-    async def say(self, instruction: str, material: str) -> str:
-        """The model's reply.
-
-        Raises:
-            _Unavailable, _Unusable: there is none.
-        """
-        ...
-
-
-def _model(settings: JudgeSettings, server_client: Any) -> _Model:
-    url = os.environ.get("JUDGE_BASE_URL")
-    if url:
-        return _Endpoint(url, settings.judge_responses_create_params)
-    if settings.judge_model_server.name in server_client.global_config_dict:
-        return _ModelServer(server_client, settings)
-    return _Nobody()
-
-
-class _Nobody:
-    """No judge is configured."""
-
-    async def say(self, instruction: str, material: str) -> str:
-        raise _Unavailable("none is configured (JUDGE_BASE_URL and JUDGE_MODEL name one)", final=True)
-
-
-class _Endpoint:
-    """An OpenAI-compatible endpoint, by Chat Completions.
-
-    Args:
-        url: Its base URL, which mostly ends with `/v1`.
-        params: Of a Responses API call.
-    """
-
-    def __init__(self, url: str, params: Mapping[str, Any]) -> None:
-        key = os.environ.get("JUDGE_API_KEY") or "none"
-        self._client = openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0)
-        self._completions = self._client.chat.completions  # This takes a while the first time, and no call's time.
-        names = {"temperature": "temperature", "top_p": "top_p", "max_output_tokens": "max_completion_tokens"}
-        self._params = {names[name]: value for name, value in params.items() if name in names and value is not None}
-        self._name = os.environ.get("JUDGE_MODEL") or "judge"
-
-    async def say(self, instruction: str, material: str) -> str:
-        try:
-            made = await self._completions.create(
-                model=self._name,
-                messages=[{"role": "system", "content": instruction}, {"role": "user", "content": material}],
-                **self._params,
-            )
-            return made.choices[0].message.content or ""
-        except openai.APIStatusError as error:
-            raise _by_status(error.status_code, self._without_key(error.message)) from None
-        except openai.APIConnectionError as error:
-            raise _Unavailable(self._without_key(f"{type(error).__name__}: {error.__cause__ or error}")) from None
-        except (openai.OpenAIError, AttributeError, IndexError, TypeError) as error:
-            raise _Unusable(f"no completion: {type(error).__name__}") from None
-
-    def _without_key(self, text: str) -> str:
-        """An error's text goes into rollouts: the key may not."""
-        return text.replace(self._client.api_key, "***")
-
-
-class _ModelServer:
-    """A model server of NeMo Gym, by its own client."""
-
-    def __init__(self, server_client: Any, settings: JudgeSettings) -> None:
-        self._client = server_client
-        self._name = settings.judge_model_server.name
-        self._params = {
-            name: value for name, value in settings.judge_responses_create_params.items() if name != "input"
-        }
-
-    async def say(self, instruction: str, material: str) -> str:
-        messages = [
-            {"type": "message", "role": "system", "content": instruction},
-            {"type": "message", "role": "user", "content": material},
-        ]
-        try:
-            response = await self._client.post(
-                server_name=self._name, url_path="/v1/responses", json={**self._params, "input": messages}
-            )
-            body = await response.read()
-        except TimeoutError:
-            raise
-        except Exception as error:  # aiohttp's, and those of a server whose address is not known yet
-            raise _Unavailable(f"{type(error).__name__}: {error}") from None
-        if response.status != 200:
-            text = body.decode(errors="replace")
-            raise _by_status(status_behind(response.status, text), text)
-        try:
-            said = [item for item in json.loads(body)["output"] if item["type"] == "message"]
-            return _text(said[-1]["content"]) if said else ""
-        except (ValueError, LookupError, TypeError) as error:
-            raise _Unusable(f"no response: {type(error).__name__}") from None
-
-
-def _by_status(status: int | None, text: str) -> Exception:
-    """The error of a status; None where it is not known."""
-    if status is not None and (status >= 500 or status in UNAVAILABLE):
-        return _Unavailable(f"status {status}: {text}", final=status in (401, 403))
-    return _Unusable(f"status {status or 'unknown'}: {text}"[:500])
-
-
-STATUS_OF_TYPE = {
-    "authentication": 401,
-    "invalid_api_key": 401,
-    "permission": 403,
-    "rate_limit": 429,
-    "ratelimit": 429,
-    "quota": 429,
-    "server_error": 500,
-    "servererror": 500,
-    "api_error": 500,
-    "overloaded": 503,
-    "invalid_request": 400,
-    "badrequest": 400,
-}
-
-
-def status_behind(status: int, text: str) -> int | None:
-    """The status of the endpoint behind a model server of NeMo Gym, which answers 500 whatever that one has said, and
-    has its body in the text; None where it cannot be told."""
-    if status != 500:
-        return status
-    if "ClientConnector" in text or "ServerDisconnected" in text or "ClientOSError" in text:
-        return 503
-    text = text.replace("\\", "")
-    code = re.search(r"['\"](?:code|status)['\"]: ?['\"]?([45]\d\d)\b", text) or re.search(
-        r"\bstatus=([45]\d\d)\b", text
-    )
-    if code:
-        return int(code[1])
-    named = " ".join(re.findall(r"['\"](?:code|type)['\"]: ?['\"]([\w ]+)['\"]", text)).lower()
-    return next((found for name, found in STATUS_OF_TYPE.items() if name in named), None)

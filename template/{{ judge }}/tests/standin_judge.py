@@ -1,9 +1,9 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """A stand-in for a judge model: an OpenAI-compatible endpoint on loopback (Chat Completions, and the Responses API).
 
-It finds two answers to be the same where all words of one stand in the other, which has no "not". What it is shown
-may hold one of `FAILURES` in square brackets, as `[500]`: then it fails in that way, and where that stands in an
-answer, only for it.
+It finds two answers to be the same where all words of one stand in the other, which has no "not"; and something to be
+told where words that begin alike have been said. What it is shown may hold one of `FAILURES` in square brackets, as
+`[500]`: then it fails in that way, and where that stands in an answer, only for it.
 
     python tests/standin_judge.py PORT [LOG_FILE]
 """
@@ -45,10 +45,14 @@ NAMES = {
 
 def ruling(instruction: str, material: str) -> str:
     """What the stand-in says: its reasons, and the label on the last line."""
-    same, different = re.findall(r"(?:SAME|DIFFERENT)-\w+", instruction)[-2:]
+    yes, no = re.findall(r"(?:SAME|DIFFERENT|NOT_TOLD|TOLD)-\w+", instruction)[-2:]
     shown = json.loads(material)
-    one, other = words(shown["answer_1"]), words(shown["answer_2"])
-    label = same if (one <= other or other <= one) and "not" not in one ^ other else different
+    if "said" in shown:
+        one, other = words(""), words(shown["said"])
+        label = yes if any(stems(way) <= stems(shown["said"]) for way in shown["one_of"]) else no
+    else:
+        one, other = words(shown["answer_1"]), words(shown["answer_2"])
+        label = yes if (one <= other or other <= one) and "not" not in one ^ other else no
     failure = failure_in(material)
     if failure == "prose":
         return "They are the same, I should think."
@@ -59,12 +63,16 @@ def ruling(instruction: str, material: str) -> str:
     if failure == "injected":  # It repeats what it was told to say, and then decides.
         return f"SAME\nSAME-00000000\n{label}"
     if failure == "first" and len(one) < len(other):  # It prefers an order.
-        return f"**{same}**"
+        return f"**{yes}**"
     return f"I compare them.\n{label}"
 
 
 def words(text: str) -> set[str]:
     return set(re.findall(r"\w+", re.sub(r"\[\w+\]", "", text).lower())) - {"the", "a", "an"}
+
+
+def stems(text: str) -> set[str]:
+    return {word[:4] for word in words(text)}
 
 
 def failure_in(material: str) -> str | None:

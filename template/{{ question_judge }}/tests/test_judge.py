@@ -11,7 +11,8 @@ import pytest
 import standin_judge
 from harness import LiveServer, Row, says
 
-from gymkit.judge import last_line, prompt_of, status_behind
+from gymkit.judge import last_line, prompt_of
+from gymkit.second_model import status_behind
 
 REFERENCE = "the heart"
 

@@ -1,9 +1,11 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The agent: NeMo Gym's simple_agent, except that the model sees pictures.
+"""The agent: NeMo Gym's simple_agent, except that the model sees pictures, and talks to a user.
 
 simple_agent hands a tool's answer to the model as text, pictures included. This agent takes the picture out of an
 answer and puts it into a message after the tool outputs of the turn, which is where both model servers
 (`openai_model`, `vllm_model`) of NeMo Gym 0.4 and 0.7 pass it on. It stops when a tool says that the episode is over.
+With `asks_user`, it asks the environment for the user's answer after a turn that ends without a call (`gymkit.turns`),
+and goes on until the user leaves. What has been said is only ever added to: a training run sees one growing sequence.
 And it calls the tools that the row lists, nothing else: simple_agent posts to whatever name a model writes, `verify`
 and `close_session` included.
 
@@ -36,6 +38,7 @@ from gymkit.grading import Verdict
 from gymkit.pictures import Item, picture_message, take_apart, with_last_pictures
 from gymkit.project import reward_range
 from gymkit.replies import BadArguments, arguments_again, error_text, read_arguments
+from gymkit.turns import USER_TURN, Answer, read_answer, said_in
 from gymkit.waiting import LONGEST_WAIT, seconds_to_wait
 
 log = logging.getLogger("gymkit")
@@ -63,8 +66,10 @@ class Failed(Exception):
         self.kind = kind
 
 
-class PictureAgentConfig(SimpleAgentConfig):
-    """simple_agent's settings, and one more."""
+class EnvironmentAgentConfig(SimpleAgentConfig):
+    """simple_agent's settings, and a few more."""
+
+    asks_user: bool = Field(default=False, description="Whether the environment has a user, who answers the model.")
 
     max_pictures: int | None = Field(
         default=None,
@@ -78,10 +83,10 @@ class PictureAgentConfig(SimpleAgentConfig):
     )
 
 
-class PictureAgent(SimpleAgent):
-    """simple_agent, but the model sees the pictures that tools answer with."""
+class EnvironmentAgent(SimpleAgent):
+    """simple_agent, but the model sees the pictures that tools answer with, and hears the environment's user."""
 
-    config: PictureAgentConfig
+    config: EnvironmentAgentConfig
 
     async def responses(
         self,
@@ -112,10 +117,17 @@ class PictureAgent(SimpleAgent):
                 output += answer.output
                 usage = _added(usage, answer.usage)
                 calls = [item for item in answer.output if item.type == "function_call"]
-                if answer.incomplete_details or not calls:
+                if answer.incomplete_details:
                     break
                 pictures: list[str] = []
-                done = False
+                done = not calls
+                if done and self.config.asks_user:
+                    said = said_in([item.model_dump(mode="json") for item in answer.output])
+                    user = Answer(None, True) if said is None else await self._ask_user(said, tool_cookies)
+                    done = user.done
+                    if user.item is not None:
+                        items.append(user.item)
+                        output.append(NeMoGymEasyInputMessage(**user.item))
                 for call in calls:
                     text, picture, over = take_apart(await self._call(call, tools, tool_cookies))
                     done = done or over
@@ -202,23 +214,37 @@ class PictureAgent(SimpleAgent):
             arguments = read_arguments(call.arguments)
         except BadArguments as error:
             return json.dumps({"output": f"Error: {error}"})
+        return (await self._post(f"/{call.name}", arguments, cookies))[1]
+
+    async def _ask_user(self, said: str, cookies: dict[str, str]) -> Answer:
+        """What the environment's user answers.
+
+        Raises:
+            Failed: the environment cannot be reached.
+        """
+        return read_answer(*await self._post(USER_TURN, {"text": said}, cookies))
+
+    async def _post(self, path: str, body: Item, cookies: dict[str, str]) -> tuple[int, str]:
+        """Post to the environment; the answer's status and body. `cookies` is kept up to date.
+
+        Raises:
+            Failed: the environment cannot be reached.
+        """
         assert self.config.resources_server is not None  # NeMo Gym 0.7 has agents without one.
         name = self.config.resources_server.name
         answered: Any = None
         for attempt in range(ATTEMPTS):
-            answered = await self.server_client.post(
-                server_name=name, url_path=f"/{call.name}", json=arguments, cookies=cookies
-            )
+            answered = await self.server_client.post(server_name=name, url_path=path, json=body, cookies=cookies)
             wait = seconds_to_wait(answered.headers, 1.0)
             if answered.status != 429 or attempt + 1 == ATTEMPTS or wait > LONGEST_WAIT:
                 break
             await asyncio.sleep(wait)
         text = (await answered.content.read()).decode(errors="replace")
         if answered.status in (429, 502, 503, 504) or not _is_json(text):
-            reason = f"The environment answered {call.name} with {answered.status}: {error_text(text)}"
+            reason = f"The environment answered {path[1:]} with {answered.status}: {error_text(text)}"
             raise Failed(ENVIRONMENT_FAILED, reason)
         cookies |= _cookies(answered)
-        return text
+        return answered.status, text
 
 
 def no_response() -> Item:
@@ -295,4 +321,4 @@ def _added(total: Any, more: Any) -> Any:
 
 
 if __name__ == "__main__":
-    PictureAgent.run_webserver()
+    EnvironmentAgent.run_webserver()

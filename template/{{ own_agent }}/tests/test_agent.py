@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The agent calls the tools of the row, and nothing else that a model may name. No desktop is needed for that."""
+"""The agent calls the tools of the row, and nothing else that a model may name; it asks the user where there is one."""
 
 import asyncio
 import json
@@ -18,8 +18,8 @@ from agent import (
     FAILURE_REASON,
     MODEL_ATTEMPTS,
     MODEL_FAILED,
-    PictureAgent,
-    PictureAgentConfig,
+    EnvironmentAgent,
+    EnvironmentAgentConfig,
     _failed,
     _marked,
 )
@@ -27,6 +27,8 @@ from gymkit.items import Item
 from gymkit.project import reward_range
 from gymkit.rows import demo_row
 
+SCREENSHOT = {"type": "function", "name": "screenshot", "description": "Look.", "parameters": {}, "strict": False}
+PARAMS: Item = {"input": [{"role": "user", "content": "Look."}], "tools": [SCREENSHOT]}
 CONTROL_CALLS = ("seed_session", "verify", "close_session", "verify?x", "/verify", "%76erify", "aggregate_metrics", "")
 
 
@@ -90,23 +92,24 @@ def run(calls: list[tuple[str, str]], params: dict[str, Any]) -> tuple[list[str]
     return [str(item.output) for item in done.output if item.type == "function_call_output"], servers
 
 
-def play(servers: Servers, params: dict[str, Any], model_seconds: float = 60) -> Any:
+def play(servers: Servers, params: dict[str, Any], model_seconds: float = 60, asks_user: bool = False) -> Any:
     """What the agent makes of an episode."""
-    config = PictureAgentConfig.model_construct(
+    config = EnvironmentAgentConfig.model_construct(
         model_server=SimpleNamespace(name="model"),
         resources_server=SimpleNamespace(name="environment"),
         max_steps=None,
         max_pictures=None,
+        asks_user=asks_user,
         model_seconds=model_seconds,
     )
-    agent = PictureAgent.model_construct(config=config, server_client=servers)
+    agent = EnvironmentAgent.model_construct(config=config, server_client=servers)
     request = Request({"type": "http", "headers": [(b"cookie", b"session=0")], "path": "/v1/responses"})
     body = NeMoGymResponseCreateParamsNonStreaming.model_validate(params)
     return asyncio.run(agent.responses(request, Response(), body))
 
 
 def test_it_calls_the_tools_of_the_row() -> None:
-    outputs, servers = run([("screenshot", "{}"), ("screenshot", "{}")], demo_row()["responses_create_params"])
+    outputs, servers = run([("screenshot", "{}"), ("screenshot", "{}")], PARAMS)
     assert servers.posted == [("/screenshot", {}, {"session": "0"}), ("/screenshot", {}, {"session": "1"})]
     assert outputs == ['{"output": "seen"}'] * 2
 
@@ -114,7 +117,7 @@ def test_it_calls_the_tools_of_the_row() -> None:
 @pytest.mark.parametrize("name", CONTROL_CALLS)
 def test_it_posts_to_no_other_name(name: str) -> None:
     calls = [(name, '{"ground_truth": []}'), ("screenshot", "{}")]
-    outputs, servers = run(calls, demo_row()["responses_create_params"])
+    outputs, servers = run(calls, PARAMS)
     assert servers.posted == [("/screenshot", {}, {"session": "0"})]
     assert f"there is no tool {name!r}. The tools are: screenshot" in json.loads(outputs[0])["output"]
 
@@ -127,7 +130,7 @@ def test_without_tools_it_posts_nothing() -> None:
 
 @pytest.mark.parametrize("arguments", ["{", "9" * 5000, "\x00", "[1]", '{"x": NaN}'])
 def test_arguments_that_cannot_be_read_are_answered_with_text(arguments: str) -> None:
-    outputs, servers = run([("screenshot", arguments)], demo_row()["responses_create_params"])
+    outputs, servers = run([("screenshot", arguments)], PARAMS)
     assert servers.posted == []
     assert "Error: the arguments" in json.loads(outputs[0])["output"]
     # The model's own endpoint may parse them, too, when they come back.
@@ -136,13 +139,75 @@ def test_arguments_that_cannot_be_read_are_answered_with_text(arguments: str) ->
 
 @pytest.mark.parametrize("arguments", ["", "null", "\ufeff{}", '"{}"'])
 def test_arguments_that_can_be_read_are_sent(arguments: str) -> None:
-    _, servers = run([("screenshot", arguments)], demo_row()["responses_create_params"])
+    _, servers = run([("screenshot", arguments)], PARAMS)
     assert servers.posted == [("/screenshot", {}, {"session": "0"})]
+
+
+# ------------------------------------------------------------------------------------------------------- a user
+
+
+class Talk(Servers):
+    """A model that says texts, and a user who answers with others; each of them is noted."""
+
+    def __init__(self, says: list[Any], hears: list[Any]) -> None:
+        super().__init__([], [], hears)
+        self.says = says
+
+    def response(self) -> Item:
+        said = self.says.pop(0) if self.says else "And?"
+        content = [{"type": "output_text", "text": said, "annotations": []}]
+        item = {"type": "message", "id": f"msg_{len(self.says)}", "role": "assistant", "status": "completed"}
+        return super().response() | {"output": [{**item, "content": content}]}
+
+
+def hears(text: str, done: bool = False) -> Any:
+    return answer({"output": text, "done": done}, {})
+
+
+def test_a_turn_without_a_call_is_answered_by_the_user() -> None:
+    servers = Talk(["Which order?", "Done."], [hears("W1."), hears("Bye.", done=True)])
+    output = play(servers, PARAMS, asks_user=True).output
+    assert [(path, body) for path, body, _ in servers.posted] == [
+        ("/user/turn", {"text": "Which order?"}),
+        ("/user/turn", {"text": "Done."}),
+    ]
+    assert [item.role for item in output] == ["assistant", "user", "assistant", "user"]
+    assert [item.content for item in output if item.role == "user"] == ["W1.", "Bye."]
+    assert servers.shown[-1] == {"type": "message", "role": "user", "content": "W1."}
+
+
+def test_without_a_user_such_a_turn_is_the_last() -> None:
+    servers = Talk(["Which order?"], [])
+    assert len(play(servers, PARAMS).output) == 1
+    assert servers.posted == []
+
+
+@pytest.mark.parametrize(
+    "last",
+    [answer({"output": "The conversation is over."}, {}, 410), hears(""), answer({"output": 1, "done": False}, {})],
+    ids=["gone", "silent", "no_text"],
+)
+def test_what_is_no_users_answer_ends_the_episode(last: Any) -> None:
+    servers = Talk(["One.", "Two.", "Three."], [hears("Well."), last])
+    done = play(servers, PARAMS, asks_user=True)
+    assert [item.role for item in done.output] == ["assistant", "user", "assistant"]
+    assert done.metadata is None
+
+
+def test_what_is_said_to_the_user_is_cut() -> None:
+    servers = Talk(["\ud83d" + "x" * 10_000_000], [hears("Bye.", done=True)])
+    play(servers, PARAMS, asks_user=True)
+    assert len(servers.posted[0][1]["text"]) < 20_100
+
+
+@pytest.mark.parametrize("status", [502, 503, 200])
+def test_a_user_who_cannot_be_reached_masks_the_sample(status: int, no_waiting: list[float]) -> None:
+    done = play(Talk(["One."], [answer(PAGE, {}, status)]), PARAMS, asks_user=True)
+    assert _marked(verified(done)).model_dump()["mask_sample"] is True
 
 
 # -------------------------------------------------------------------------------------------------- what goes wrong
 
-PARAMS = demo_row()["responses_create_params"]
 PAGE = b"<html><title>502 Bad Gateway</title>\xff</html>"
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 # NeMo Gym's own responses_api_agents, whose simple_agent is used, must be found before this folder's.
 sys.path.append(str(Path(__file__).resolve().parents[2]))
 
-from agent import PictureAgent
+from agent import EnvironmentAgent
 
 if __name__ == "__main__":
-    PictureAgent.run_webserver()
+    EnvironmentAgent.run_webserver()
