@@ -2,7 +2,7 @@
 """See a reward rise in this environment, on a CPU: a tiny model, made on the spot, is warmed up and trained.
 
     uv run --project train python train/smoke.py                 about two minutes: does everything work?
-    uv run --project train python train/smoke.py --minutes 15    long enough to learn something
+    uv run --project train python train/smoke.py --minutes 15    long enough to see a reward rise on trained rows
 
 1. The environment's own player plays training rows. 2. A tiny model is taught these episodes, not to the end. 3. GRPO
 trains it on training rows. 4. It is evaluated before and after, on these rows and on those of the validation split,
