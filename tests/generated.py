@@ -6,7 +6,8 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -133,6 +134,17 @@ def as_on_github(template: Template, folder: Path) -> dict[str, str]:
     return {"GIT_CONFIG_GLOBAL": str(config)}
 
 
+@contextmanager
+def edited(path: Path, text: str) -> Iterator[None]:
+    """A file with another text, for a while."""
+    before = path.read_text(encoding="utf-8")
+    path.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        path.write_text(before, encoding="utf-8")
+
+
 @dataclass(frozen=True)
 class Environment:
     """A generated environment with a virtual environment: its own, or one that it shares with others (venvs.py)."""
@@ -171,6 +183,16 @@ class Environment:
     def run_ok(self, *command: str | Path, env: Mapping[str, str] = NOTHING, timeout: float = 600) -> str:
         """Run a program in its folder that must succeed; its standard output."""
         return run_ok(*command, cwd=self.path, env={**self.environ(), **env}, timeout=timeout)
+
+    def fails_with(self, file: str, old: str, new: str, *tests: str) -> None:
+        """Break a file for a while, where one text stands in it once: the environment's own tests have to notice."""
+        path = self.path / file
+        text = path.read_text(encoding="utf-8")
+        assert text.count(old) == 1
+        with edited(path, text.replace(old, new)):
+            done = self.run("uv", "run", "pytest", "-q", "-x", *tests)
+        assert done.returncode == 1, done.stdout
+        assert " failed" in done.stdout
 
     def own_tests(self, *tests: str) -> int:
         """How many of the environment's own tests have passed; none may fail, or be skipped."""

@@ -70,6 +70,77 @@ def servers(environment: Environment, log: Path, *command: str) -> Iterator[Path
         yield log
 
 
+@contextmanager
+def started_by_ng_run(
+    environment: Environment,
+    log: Path,
+    url: str,
+    model_type: str,
+    *options: str,
+    config: str = "configs/my_env.yaml",
+    model_config: str | None = None,
+) -> Iterator[list[str]]:
+    """All servers, as `ng_run` starts them; the options by which other commands find them.
+
+    Args:
+        environment: Whose servers they are.
+        log: What they say.
+        url: Of the policy's model.
+        model_type: The model server.
+        options: Further ones of `ng_run`.
+        config: Of the environment.
+        model_config: Of the model server; its usual one if not given.
+    """
+    head = head_server()
+    model = f"responses_api_models/{model_type}/configs/{model_config or f'{model_type}.yaml'}"
+    start = ["ng_run", f"+config_paths=[{config},{model}]", *policy_overrides(url), *options, *head]
+    with servers(environment, log, *start):
+        yield head
+
+
+def collect_rollouts(
+    environment: Environment, agent: str | None, rows: str, output: Path, head: list[str], timeout: float = 300
+) -> None:
+    """`ng_collect_rollouts` against servers that run.
+
+    Args:
+        environment: Whose servers they are.
+        agent: Who plays; None where each row names its agent.
+        rows: A file of the environment's.
+        output: A file in its results/.
+        head: The options by which the servers are found.
+        timeout: In seconds.
+    """
+    environment.run_ok(
+        *("ng_collect_rollouts", *([f"+agent_name={agent}"] if agent else [])),
+        *(f"+input_jsonl_fpath={rows}", f"+output_jsonl_fpath=results/{output.name}", *head),
+        env=environment.activated(),
+        timeout=timeout,
+    )
+
+
+def gym_eval_run(
+    environment: Environment, output: Path, url: str, model_type: str, *options: str, timeout: float = 300
+) -> str:
+    """Have `gym eval run` start all servers and roll the validation split out; what it has said.
+
+    Args:
+        environment: Whose split it is.
+        output: A file in its results/.
+        url: Of the policy's model.
+        model_type: The model server.
+        options: Further ones of the command.
+        timeout: In seconds.
+    """
+    return environment.run_ok(
+        *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
+        *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
+        *("--model-url", url, "--model-api-key", "none", *options, *head_server()),
+        env=environment.activated(),
+        timeout=timeout,
+    )
+
+
 def check_rollouts(environment: Environment, path: Path, split: str) -> None:
     """Every row came back once, with the reward that the stand-in's play deserves."""
     rows = [json.loads(line) for line in (environment.path / "data" / f"{split}.jsonl").read_text().splitlines()]

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from attacking_model import MARK, PLANS, deserved, plan_in
 from generated import FULL, LINES, ROOT, Environment
-from gym_servers import head_server, policy_overrides, servers, standin
+from gym_servers import collect_rollouts, gym_eval_run, standin, started_by_ng_run
 from standin_model import text_of
 
 pytestmark = pytest.mark.xdist_group("ray")
@@ -75,17 +75,10 @@ def check_rewards(output: Path, plans: list[str]) -> str:
 def by_ng_run(environment: Environment, venv_of_servers: list[str], folder: Path, agent: str, plans: list[str]) -> str:
     """Collect an episode of each plan; all that the tools have answered."""
     with attacked(environment, folder, plans) as (copy, url):
-        head = head_server()
-        configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
-        start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *venv_of_servers, *head]
-        with servers(copy, folder / "servers.log", *start):
-            copy.run_ok(
-                *("ng_collect_rollouts", f"+agent_name={agent}"),
-                *("+input_jsonl_fpath=data/validation.jsonl", "+output_jsonl_fpath=results/attacks.jsonl", *head),
-                env=copy.activated(),
-                timeout=300,
-            )
-        return check_rewards(copy.path / "results" / "attacks.jsonl", plans)
+        output = copy.path / "results" / "attacks.jsonl"
+        with started_by_ng_run(copy, folder / "servers.log", url, "openai_model", *venv_of_servers) as head:
+            collect_rollouts(copy, agent, "data/validation.jsonl", output, head)
+        return check_rewards(output, plans)
 
 
 @pytest.mark.long
@@ -110,14 +103,9 @@ def test_an_agent_of_the_environments_own(environment: Environment, venv_of_serv
 def test_by_gym_eval_run(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
     """With typed seeds, and a close after the verdict."""
     with attacked(environment, tmp_path, PLANS) as (copy, url):
-        copy.run_ok(
-            *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
-            *("--output", "results/attacks.jsonl", "--model-type", "openai_model", "--model", "standin"),
-            *("--model-url", url, "--model-api-key", "none", *venv_of_servers, *head_server()),
-            env=copy.activated(),
-            timeout=300,
-        )
-        check_that_it_attacked(check_rewards(copy.path / "results" / "attacks.jsonl", PLANS))
+        output = copy.path / "results" / "attacks.jsonl"
+        gym_eval_run(copy, output, url, "openai_model", *venv_of_servers)
+        check_that_it_attacked(check_rewards(output, PLANS))
 
 
 def check_that_it_attacked(outputs: str) -> None:

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 from conftest import Environments
 from generated import FULL, LINES, PLAYS, Environment
-from gym_servers import MODEL_TYPES, check_rollouts, deserved_reward, head_server, policy_overrides, servers
+from gym_servers import (
+    MODEL_TYPES,
+    check_rollouts,
+    collect_rollouts,
+    deserved_reward,
+    gym_eval_run,
+    started_by_ng_run,
+)
 from PIL import Image, ImageChops, ImageStat
 from standin_model import text_of
 
@@ -69,17 +76,10 @@ def test_it_wins_by_clicks_and_keys_and_leaves_a_page_to_watch(environment: Envi
 def test_the_model_sees_the_screen_after_each_action(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], model_type: str, tmp_path: Path
 ) -> None:
-    head = head_server()
-    configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
-    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *venv_of_servers, *head]
     output = environment.path / "results" / f"example_{model_type}.jsonl"
-    with servers(environment, tmp_path / "servers.log", *start):
-        environment.run_ok(
-            *("ng_collect_rollouts", "+agent_name=my_env_agent", "+input_jsonl_fpath=data/example.jsonl"),
-            *(f"+output_jsonl_fpath=results/{output.name}", *head),
-            env=environment.activated(),
-            timeout=300,
-        )
+    log = tmp_path / "servers.log"
+    with started_by_ng_run(environment, log, policy[0], model_type, *venv_of_servers) as head:
+        collect_rollouts(environment, "my_env_agent", "data/example.jsonl", output, head)
     # The application's state decides: where the stand-in only claims success, it gets nothing.
     check_rollouts(environment, output, "example")
 
@@ -125,13 +125,7 @@ def test_more_rows_than_desktops_are_all_played(
 ) -> None:
     """51 rows, seeded at once, and 32 desktops at most: the others wait."""
     output = environment.path / "results" / "all.jsonl"
-    environment.run_ok(
-        *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
-        *("--output", f"results/{output.name}", "--model-type", "openai_model", "--model", "standin"),
-        *("--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head_server()),
-        env=environment.activated(),
-        timeout=1800,
-    )
+    gym_eval_run(environment, output, policy[0], "openai_model", *venv_of_servers, timeout=1800)
     results = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     rows = [json.loads(line) for line in (environment.path / "data" / "validation.jsonl").read_text().splitlines()]
     assert sorted(result["task_id"] for result in results) == sorted(row["task_id"] for row in rows)

@@ -1,21 +1,20 @@
 """The conversation archetype: its own tests, NeMo Gym's commands, a model as user, the tokens of a training run."""
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from conftest import Environments
-from generated import FULL, LINES, ROOT, Environment
-from gym_servers import MODEL_TYPES, head_server, policy_overrides, servers, standin
+from generated import FULL, LINES, ROOT, Environment, edited
+from gym_servers import MODEL_TYPES, collect_rollouts, gym_eval_run, standin, started_by_ng_run
 from talking_model import gives_up
 
 TALKING = ROOT / "standins" / "talking_model.py"
 ENDPOINT = {"base_url": "base_url", "api_key": "api_key", "model": "model_name"}
-TRAINING = "vllm_model/configs/vllm_model_for_training.yaml"
+TRAINING = "vllm_model_for_training.yaml"
 
 Row = dict[str, Any]
 
@@ -59,37 +58,22 @@ def test_a_transcript_shows_both_speakers(environments: Environments) -> None:
 def test_a_generous_environment_fails_its_tests(
     environments: Environments, file: str, old: str, new: str, failing: str
 ) -> None:
-    environment = environments("conversation", LINES[-1])
-    path = environment.path / file
-    before = path.read_text(encoding="utf-8")
-    assert before.count(old) == 1
-    path.write_text(before.replace(old, new), encoding="utf-8")
-    try:
-        done = environment.run("uv", "run", "pytest", "-q", "-x", failing)
-        assert done.returncode == 1 and " failed" in done.stdout, done.stdout
-    finally:
-        path.write_text(before, encoding="utf-8")
+    environments("conversation", LINES[-1]).fails_with(file, old, new, failing)
 
 
 # ----------------------------------------------------------------------------------------------------- with NeMo Gym
 
 
-@contextmanager
-def user_by_a_model(environment: Environment) -> Iterator[None]:
+def user_by_a_model(environment: Environment) -> AbstractContextManager[None]:
     """Have a model server play the user, as the comments of the config say."""
     path = environment.path / "configs" / "my_env.yaml"
-    before = path.read_text()
-    config = yaml.safe_load(before)
+    config = yaml.safe_load(path.read_text())
     own = config["my_env_resources_server"]["resources_servers"]["my_env"]
     own["user_model_server"] = {"type": "responses_api_models", "name": "user_model"}
     own["user_responses_create_params"] = {"input": [], "temperature": 1.0, "max_output_tokens": 2000}
     endpoint = {f"openai_{name}": f"${{user_{key}}}" for name, key in ENDPOINT.items()}
     config["user_model"] = {"responses_api_models": {"openai_model": {"entrypoint": "app.py", **endpoint}}}
-    path.write_text(yaml.safe_dump(config, sort_keys=False))
-    try:
-        yield
-    finally:
-        path.write_text(before)
+    return edited(path, yaml.safe_dump(config, sort_keys=False))
 
 
 def read(path: Path) -> list[Row]:
@@ -127,36 +111,8 @@ def check_tokens(results: list[Row]) -> None:
 def test_gym_eval_run(environment: Environment, venv_of_servers: list[str], model_type: str, tmp_path: Path) -> None:
     output = environment.path / "results" / f"talked_{model_type}.jsonl"
     with standin(TALKING, environment, tmp_path / "policy.jsonl") as url:
-        environment.run_ok(
-            *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
-            *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
-            *("--model-url", url, "--model-api-key", "none", *venv_of_servers, *head_server()),
-            env=environment.activated(),
-            timeout=300,
-        )
+        gym_eval_run(environment, output, url, model_type, *venv_of_servers)
     check(read(output), read(environment.path / "data" / "validation.jsonl"))
-
-
-@contextmanager
-def gym_around(
-    environment: Environment, log: Path, model: str, url: str, venv: list[str], *more: str
-) -> Iterator[Callable[[str], list[Row]]]:
-    """NeMo Gym's servers as `ng_run` starts them; a function that collects rollouts of a split."""
-    head = head_server()
-    configs = f"+config_paths=[configs/my_env.yaml,responses_api_models/{model}]"
-
-    def collect(split: str) -> list[Row]:
-        output = environment.path / "results" / f"{log.stem}_{split}.jsonl"
-        environment.run_ok(
-            *("ng_collect_rollouts", "+agent_name=my_env_agent", f"+input_jsonl_fpath=data/{split}.jsonl"),
-            *(f"+output_jsonl_fpath={output.relative_to(environment.path)}", *head),
-            env=environment.activated(),
-            timeout=300,
-        )
-        return read(output)
-
-    with servers(environment, log, "ng_run", configs, *policy_overrides(url), *venv, *head, *more):
-        yield collect
 
 
 @pytest.mark.long
@@ -166,12 +122,15 @@ def gym_around(
 )
 def test_ng_run_for_training(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
     """The user's turns are part of one sequence of tokens."""
-    log = tmp_path / "trained.log"
+    output = environment.path / "results" / "trained_validation.jsonl"
     with (
         standin(TALKING, environment, tmp_path / "policy.jsonl") as url,
-        gym_around(environment, log, TRAINING, url, venv_of_servers) as collect,
+        started_by_ng_run(
+            *(environment, tmp_path / "trained.log", url, "vllm_model", *venv_of_servers), model_config=TRAINING
+        ) as head,
     ):
-        results = collect("validation")
+        collect_rollouts(environment, "my_env_agent", "data/validation.jsonl", output, head)
+    results = read(output)
     check(results, read(environment.path / "data" / "validation.jsonl"))
     check_tokens(results)
 
@@ -181,17 +140,18 @@ def test_ng_run_for_training(environment: Environment, venv_of_servers: list[str
 @pytest.mark.parametrize("environment", [f"conversation {line}" for line in LINES], indirect=True)
 def test_a_model_server_plays_the_user(environment: Environment, venv_of_servers: list[str], tmp_path: Path) -> None:
     log = tmp_path / "user.jsonl"
-    model = "openai_model/configs/openai_model.yaml"
+    output = environment.path / "results" / "played_example.jsonl"
     with (
         user_by_a_model(environment),
         standin(TALKING, environment, tmp_path / "policy.jsonl") as url,
         standin(environment.path / "tests" / "standin_user.py", environment, log) as user,
-        gym_around(
-            *(environment, tmp_path / "played.log", model, url, venv_of_servers),
+        started_by_ng_run(
+            *(environment, tmp_path / "played.log", url, "openai_model", *venv_of_servers),
             *(f"+user_base_url={user}", "+user_api_key=none", "+user_model_name=user"),
-        ) as collect,
+        ) as head,
     ):
-        results = collect("example")
+        collect_rollouts(environment, "my_env_agent", "data/example.jsonl", output, head)
+    results = read(output)
     assert len(results) == len(read(environment.path / "data" / "example.jsonl"))
     assert not any(row["mask_sample"] for row in results)
     assert all("I heard: " in str(row["response"]["output"]) for row in results)

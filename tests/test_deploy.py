@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from generated import DEPLOY, LINES, Environment, free_port, user_environ
+from generated import DEPLOY, LINES, Environment, edited, free_port, user_environ
 from standin_hub import Hub, Space
 
 Deploy = Callable[..., subprocess.CompletedProcess[str]]
@@ -63,12 +63,8 @@ def test_create_wait_and_check_then_update(environment: Environment, hub: Hub, d
     space.files["old.py"] = b"# of an earlier deploy"
     first = space.sha
     readme = environment.path / "README.md"
-    before = readme.read_text()
-    readme.write_text(before + "\nOne more line.\n")
-    try:
+    with edited(readme, readme.read_text(encoding="utf-8") + "\nOne more line.\n"):
         done = deploy(ENV_API_KEY="sesame")
-    finally:
-        readme.write_text(before)
     assert done.returncode == 0, done.stdout + done.stderr
     assert space.sha != first and space.running == space.sha
     assert "old.py" not in space.files
@@ -155,15 +151,10 @@ def test_a_build_that_fails_shows_the_end_of_its_log(hub: Hub, deploy: Deploy) -
 
 def test_a_server_that_does_not_start_shows_its_log(environment: Environment, hub: Hub, deploy: Deploy) -> None:
     entry_point = environment.path / "server.py"
-    before = entry_point.read_text()
-    entry_point.write_text(
-        before.replace('if __name__ == "__main__":', 'if __name__ == "__main__":\n    raise SystemExit("no luck")')
-    )
-    try:
-        done = deploy()
-    finally:
-        entry_point.write_text(before)
-    output = said(done)
+    main = 'if __name__ == "__main__":'
+    text = entry_point.read_text(encoding="utf-8")
+    with edited(entry_point, text.replace(main, f'{main}\n    raise SystemExit("no luck")')):
+        output = said(deploy())
     assert "RUNTIME_ERROR" in output and "no luck" in output
 
 
@@ -177,12 +168,8 @@ def test_an_upload_that_breaks_off_changes_nothing(hub: Hub, deploy: Deploy) -> 
 
 def test_ports_that_do_not_agree_are_refused(environment: Environment, hub: Hub, deploy: Deploy) -> None:
     readme = environment.path / "README.md"
-    before = readme.read_text()
-    readme.write_text(before.replace("app_port: 7860", "app_port: 7861"))
-    try:
+    with edited(readme, readme.read_text(encoding="utf-8").replace("app_port: 7860", "app_port: 7861")):
         assert "README.md says app_port: 7861" in said(deploy())
-    finally:
-        readme.write_text(before)
     assert hub.requests == []
 
 

@@ -16,6 +16,7 @@ from generated import (
     LINES,
     Environment,
     Template,
+    edited,
     generate,
     interpreter_for,
     run_ok,
@@ -120,14 +121,10 @@ def test_its_own_checks_pass_and_leave_it_clean(environment: Environment) -> Non
 @on_one_line
 def test_a_stale_row_fails_its_checks(environment: Environment) -> None:
     rows = environment.path / "data" / "example.jsonl"
-    before = rows.read_text(encoding="utf-8")
-    rows.write_text(before.replace("Guess the word.", "Guess a word."), encoding="utf-8")
-    try:
+    with edited(rows, rows.read_text(encoding="utf-8").replace("Guess the word.", "Guess a word.")):
         done = environment.run(*DATA, "--check")
-        assert done.returncode == 1
-        assert "data/example.jsonl is out of date" in done.stderr
-    finally:
-        rows.write_text(before, encoding="utf-8")
+    assert done.returncode == 1
+    assert "data/example.jsonl is out of date" in done.stderr
 
 
 DEFECTS = {
@@ -145,16 +142,12 @@ DEFECTS = {
 def test_a_broken_server_fails_its_tests(environment: Environment) -> None:
     """A generous grader, a leaked secret, a changed schema: each by the test that is there for it."""
     server_file = environment.path / "server.py"
-    before = server_file.read_text(encoding="utf-8")
-    broken = before
+    broken = server_file.read_text(encoding="utf-8")
     for old, new in DEFECTS.values():
         assert old in broken
         broken = broken.replace(old, new)
-    server_file.write_text(broken, encoding="utf-8")
-    try:
+    with edited(server_file, broken):
         done = environment.run("uv", "run", "pytest", "-q", "-k", " or ".join(DEFECTS))
-        assert done.returncode == 1
-        for failing in DEFECTS:
-            assert re.search(rf"^FAILED .*::{failing}\b", done.stdout, re.MULTILINE), done.stdout
-    finally:
-        server_file.write_text(before, encoding="utf-8")
+    assert done.returncode == 1
+    for failing in DEFECTS:
+        assert re.search(rf"^FAILED .*::{failing}\b", done.stdout, re.MULTILINE), done.stdout

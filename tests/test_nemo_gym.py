@@ -12,7 +12,17 @@ from pathlib import Path
 
 import pytest
 from generated import FULL, LINES, ROOT, Environment
-from gym_servers import MODEL_TYPES, check_rollouts, check_viewed, head_server, policy_overrides, servers
+from gym_servers import (
+    MODEL_TYPES,
+    check_rollouts,
+    check_viewed,
+    collect_rollouts,
+    gym_eval_run,
+    head_server,
+    policy_overrides,
+    servers,
+    started_by_ng_run,
+)
 
 pytestmark = pytest.mark.xdist_group("ray")  # One cluster at a time: each takes what the machine has.
 
@@ -34,17 +44,10 @@ def test_ng_run_and_ng_collect_rollouts(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], model_type: str, tmp_path: Path
 ) -> None:
     url, requests_log = policy
-    head = head_server()
-    configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
-    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *venv_of_servers, *head]
+    log = tmp_path / "servers.log"
     output = environment.path / "results" / f"example_{model_type}.jsonl"
-    with servers(environment, tmp_path / "servers.log", *start) as log:
-        environment.run_ok(
-            *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
-            *("+input_jsonl_fpath=data/example.jsonl", f"+output_jsonl_fpath=results/{output.name}", *head),
-            env=environment.activated(),
-            timeout=180,
-        )
+    with started_by_ng_run(environment, log, url, model_type, *venv_of_servers) as head:
+        collect_rollouts(environment, "my_env_simple_agent", "data/example.jsonl", output, head, timeout=180)
     check_rollouts(environment, output, "example")
     text, rows = log.read_text(errors="replace"), len(output.read_text().splitlines())
     assert text.count('"POST /seed_session HTTP/1.1" 200') == rows
@@ -79,20 +82,15 @@ def test_several_servers_share_the_rows(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:
     """docs/scaling.md: each server has an agent, and each row names the agent that plays it."""
-    head = head_server()
+    log = tmp_path / "servers.log"
     shard = shutil.copy(ROOT / "examples" / "several_servers" / "shard.py", environment.path)
     try:
         environment.run_ok(environment.python, "shard.py", "2", "data/validation.jsonl")
-        configs = "configs/my_env_x2.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
-        start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *venv_of_servers, *head]
         output = environment.path / "results" / "validation_of_two.jsonl"
-        with servers(environment, tmp_path / "servers.log", *start) as log:
-            environment.run_ok(
-                *("ng_collect_rollouts", "+input_jsonl_fpath=results/validation_x2.jsonl"),
-                *(f"+output_jsonl_fpath=results/{output.name}", *head),
-                env=environment.activated(),
-                timeout=180,
-            )
+        with started_by_ng_run(
+            *(environment, log, policy[0], "openai_model", *venv_of_servers), config="configs/my_env_x2.yaml"
+        ) as head:
+            collect_rollouts(environment, None, "results/validation_x2.jsonl", output, head, timeout=180)
         check_rollouts(environment, output, "validation")
         text = log.read_text(errors="replace")
         for number in (1, 2):
@@ -110,18 +108,11 @@ def test_a_split_larger_than_the_server_ends_with_all_rows(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], tmp_path: Path
 ) -> None:
     """NeMo Gym seeds all rows at once, and gives up the whole collection where one seed is refused."""
-    head = head_server()
-    configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
-    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *venv_of_servers, *head]
-    start.append("+my_env_resources_server.resources_servers.my_env.max_sessions=5")
+    log = tmp_path / "servers.log"
+    few = "+my_env_resources_server.resources_servers.my_env.max_sessions=5"
     output = environment.path / "results" / "larger.jsonl"
-    with servers(environment, tmp_path / "servers.log", *start) as log:
-        environment.run_ok(
-            *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
-            *("+input_jsonl_fpath=data/validation.jsonl", f"+output_jsonl_fpath=results/{output.name}", *head),
-            env=environment.activated(),
-            timeout=300,
-        )
+    with started_by_ng_run(environment, log, policy[0], "openai_model", *venv_of_servers, few) as head:
+        collect_rollouts(environment, "my_env_simple_agent", "data/validation.jsonl", output, head)
     check_rollouts(environment, output, "validation")
     assert '"POST /seed_session HTTP/1.1" 503' not in log.read_text(errors="replace")
 
@@ -134,13 +125,7 @@ def test_gym_eval_run_of_the_validation_split(
     environment: Environment, policy: tuple[str, Path], venv_of_servers: list[str], model_type: str
 ) -> None:
     output = environment.path / "results" / f"validation_{model_type}.jsonl"
-    said = environment.run_ok(
-        *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
-        *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
-        *("--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head_server()),
-        env=environment.activated(),
-        timeout=300,
-    )
+    said = gym_eval_run(environment, output, policy[0], model_type, *venv_of_servers)
     check_rollouts(environment, output, "validation")
     assert said.count('"POST /seed_session HTTP/1.1" 200') == 64
     assert said.count('"POST /close_session HTTP/1.1" 200') == 64

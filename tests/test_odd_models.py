@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from generated import FULL, LINES, ROOT, Environment
-from gym_servers import MODEL_TYPES, head_server, policy_overrides, servers, standin
+from gym_servers import MODEL_TYPES, standin, started_by_ng_run
 from odd_model import FAILURES, ODDITIES
 
 ODD_MODEL = ROOT / "standins" / "odd_model.py"
@@ -72,13 +72,11 @@ def test_the_agent_accounts_for_every_episode(
     rows = (environment.path / "data" / "validation.jsonl").read_text(encoding="utf-8").splitlines()
     data = tmp_path / "rows.jsonl"
     data.write_text("".join(f"{rows[number % len(rows)]}\n" for number in range(EPISODES)), encoding="utf-8")
-    head = head_server()
-    configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
+    said = tmp_path / "servers.log"
     with standin(ODD_MODEL, environment, log, "terminate") as url:
         # NeMo Gym 0.4's openai_model asks an endpoint for ever that answers 429, 502 or 503.
         limit = "++my_env_agent.responses_api_agents.my_env_agent.model_seconds=15"
-        start = ["ng_run", f"+config_paths=[{configs}]", limit, *policy_overrides(url), *venv_of_servers, *head]
-        with servers(environment, tmp_path / "servers.log", *start) as said:
+        with started_by_ng_run(environment, said, url, model_type, limit, *venv_of_servers) as head:
             done = environment.run(
                 *("ng_collect_rollouts", "+agent_name=my_env_agent", f"+input_jsonl_fpath={data}"),
                 *(f"+output_jsonl_fpath={output}", f"+num_samples_in_parallel={CONCURRENCY}", *head),

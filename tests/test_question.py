@@ -4,14 +4,14 @@ import csv
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import Environments
-from generated import DATA, FULL, LINES, PLAYS, ROOT, Environment, run_ok
-from gym_servers import MODEL_TYPES, head_server, policy_overrides, servers, standin, viewed
+from generated import DATA, FULL, LINES, PLAYS, ROOT, Environment, edited, run_ok
+from gym_servers import MODEL_TYPES, collect_rollouts, gym_eval_run, standin, started_by_ng_run, viewed
 from standin_model import gives_up, text_of
 
 PARAPHRASING = ROOT / "standins" / "paraphrasing_model.py"
@@ -62,17 +62,7 @@ FIRST = ("reversed(response.output)", "response.output")
 def test_a_generous_grader_fails_its_tests(
     environments: Environments, file: str, old: str, new: str, failing: str
 ) -> None:
-    environment = environments("question", LINES[0])
-    path = environment.path / file
-    before = path.read_text(encoding="utf-8")
-    assert before.count(old) == 1
-    path.write_text(before.replace(old, new), encoding="utf-8")
-    try:
-        done = environment.run("uv", "run", "pytest", "-q", "-x", failing)
-        assert done.returncode == 1, done.stdout
-        assert " failed" in done.stdout
-    finally:
-        path.write_text(before, encoding="utf-8")
+    environments("question", LINES[0]).fails_with(file, old, new, failing)
 
 
 # -------------------------------------------------------------------------------------------------- data sets of others
@@ -210,12 +200,8 @@ def tasks():
 def test_a_task_that_makes_no_row_is_named(environments: Environments) -> None:
     environment = environments("question", LINES[-1])
     tasks = environment.path / "tasks.py"
-    before = tasks.read_text(encoding="utf-8")
-    tasks.write_text(before + RHYMES, encoding="utf-8")
-    try:
+    with edited(tasks, tasks.read_text(encoding="utf-8") + RHYMES):
         done = environment.run(*DATA)
-    finally:
-        tasks.write_text(before, encoding="utf-8")
     assert done.returncode == 1
     assert "data/train.jsonl, constraints-train-00: constraints.0: there is no 'rhymes'" in done.stderr
     assert "Nothing was written" in done.stderr
@@ -252,11 +238,8 @@ def more_rows(environment: Environment, split: str) -> Iterator[list[Row]]:
     path = environment.path / "data" / f"{split}.jsonl"
     before = path.read_text(encoding="utf-8")
     extra = extra_rows()
-    path.write_text(before + "".join(json.dumps(row) + "\n" for row in extra), encoding="utf-8")
-    try:
+    with edited(path, before + "".join(json.dumps(row) + "\n" for row in extra)):
         yield [json.loads(line) for line in before.splitlines()] + extra
-    finally:
-        path.write_text(before, encoding="utf-8")
 
 
 def prompt_of(row: Row) -> str:
@@ -301,22 +284,16 @@ def standins(environment: Environment, folder: Path) -> Iterator[tuple[str, list
         yield url, overrides, log
 
 
-@contextmanager
-def judge_by(environment: Environment, model_type: str) -> Iterator[None]:
+def judge_by(environment: Environment, model_type: str) -> AbstractContextManager[None]:
     """Change the judge's model server in the config, as the comment there says."""
     config = environment.path / "configs" / "my_env.yaml"
-    before = config.read_text()
-    text = before
+    text = before = config.read_text()
     if model_type == "vllm_model":
         openai, vllm = re.findall(
             r"^    openai_model:\n(?:      .*\n)+|^    # vllm_model:\n(?:    #   .*\n)+", before, re.M
         )
         text = before.replace(openai, "").replace(vllm, vllm.replace("    # ", "    "))
-    config.write_text(text)
-    try:
-        yield
-    finally:
-        config.write_text(before)
+    return edited(config, text)
 
 
 @pytest.mark.long
@@ -333,13 +310,7 @@ def test_gym_eval_run_with_a_judge(
         more_rows(environment, "validation") as rows,
         standins(environment, tmp_path) as (url, judge, log),
     ):
-        environment.run_ok(
-            *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
-            *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
-            *("--model-url", url, "--model-api-key", "none", *judge, *venv_of_servers, *head_server()),
-            env=environment.activated(),
-            timeout=300,
-        )
+        gym_eval_run(environment, output, url, model_type, *judge, *venv_of_servers)
     failures = read(output.with_name(f"{output.stem}_failures.jsonl"))
     assert {row["failure_kind"] for row in failures} == {"judge_failed"}
     check(rows, read(output), failures)
@@ -356,25 +327,14 @@ def test_gym_eval_run_with_a_judge(
 def test_ng_run_with_a_judge(
     environment: Environment, venv_of_servers: list[str], model_type: str, tmp_path: Path
 ) -> None:
-    head = head_server()
-    configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
     output = environment.path / "results" / f"ng_judged_{model_type}.jsonl"
     with (
         judge_by(environment, model_type),
         more_rows(environment, "example") as rows,
         standins(environment, tmp_path) as (url, judge, log),
-        servers(
-            environment,
-            tmp_path / "servers.log",
-            *("ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *judge, *venv_of_servers, *head),
-        ),
+        started_by_ng_run(*(environment, tmp_path / "servers.log", url, model_type, *judge, *venv_of_servers)) as head,
     ):
-        environment.run_ok(
-            *("ng_collect_rollouts", "+agent_name=my_env_simple_agent", "+input_jsonl_fpath=data/example.jsonl"),
-            *(f"+output_jsonl_fpath=results/{output.name}", *head),
-            env=environment.activated(),
-            timeout=300,
-        )
+        collect_rollouts(environment, "my_env_simple_agent", "data/example.jsonl", output, head)
     failures = output.with_name(f"{output.stem}_failures.jsonl")
     check(rows, read(output), read(failures) if failures.exists() else [])
     assert read(log)
@@ -390,26 +350,13 @@ def test_nemo_gym_without_a_judge(
     """`gym eval run` on 0.7, `ng_run` on 0.4. What no rule decides earns nothing."""
     output = environment.path / "results" / f"unjudged_{model_type}.jsonl"
     rows = read(environment.path / "data" / "validation.jsonl")
-    head = head_server()
     with standin(PARAPHRASING, environment, tmp_path / "policy.jsonl") as url:
         if environment.line == "0.7":
-            environment.run_ok(
-                *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
-                *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
-                *("--model-url", url, "--model-api-key", "none", *venv_of_servers, *head),
-                env=environment.activated(),
-                timeout=300,
-            )
+            gym_eval_run(environment, output, url, model_type, *venv_of_servers)
         else:
-            configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
-            start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(url), *venv_of_servers, *head]
-            with servers(environment, tmp_path / "servers.log", *start):
-                environment.run_ok(
-                    *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
-                    *("+input_jsonl_fpath=data/validation.jsonl", f"+output_jsonl_fpath=results/{output.name}", *head),
-                    env=environment.activated(),
-                    timeout=300,
-                )
+            log = tmp_path / "servers.log"
+            with started_by_ng_run(environment, log, url, model_type, *venv_of_servers) as head:
+                collect_rollouts(environment, "my_env_simple_agent", "data/validation.jsonl", output, head)
     found = {row["row_key"]: row["reward"] for row in read(output)}
     assert found == {row["row_key"]: 0.0 if row["kind"] == "words" else deserved(row) for row in rows}
     assert not any(row["mask_sample"] for row in read(output))

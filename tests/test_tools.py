@@ -4,15 +4,14 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
 from conftest import Attach, Environments
-from generated import CASES, CHECK, DATA, FULL, LINES, Environment, Template, copy_command, free_port, run_ok
-from gym_servers import MODEL_TYPES, check_rollouts, head_server, policy_overrides, servers
+from generated import CASES, CHECK, DATA, FULL, LINES, Environment, Template, copy_command, edited, free_port, run_ok
+from gym_servers import MODEL_TYPES, check_rollouts, collect_rollouts, gym_eval_run, serving, started_by_ng_run
 from processes import answers, started
 
 KEY = "railway-key-7f3a"
@@ -59,18 +58,8 @@ HIDDEN = 'body.replace(secret, b"*" * 8)'
     ],
 )
 def test_a_mistake_fails_its_tests(environments: Environments, file: str, old: str, new: str, failing: str) -> None:
-    environment = environments("tools", LINES[-1])
-    path = environment.path / file
-    before = path.read_text(encoding="utf-8")
-    assert before.count(old) == 1
-    path.write_text(before.replace(old, new), encoding="utf-8")
     name, *only = failing.split()
-    try:
-        done = environment.run("uv", "run", "pytest", "-q", "-x", f"tests/test_{name}.py", *only)
-        assert done.returncode == 1, done.stdout
-        assert " failed" in done.stdout
-    finally:
-        path.write_text(before, encoding="utf-8")
+    environments("tools", LINES[-1]).fails_with(file, old, new, f"tests/test_{name}.py", *only)
 
 
 def test_the_audit_passes(environments: Environments) -> None:
@@ -96,26 +85,12 @@ def test_nemo_gym_plays_it(
 ) -> None:
     """`gym eval run` on 0.7, `ng_run` on 0.4."""
     output = environment.path / "results" / f"tools_{model_type}.jsonl"
-    head = head_server()
     if environment.line == "0.7":
-        environment.run_ok(
-            *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
-            *("--output", f"results/{output.name}", "--model-type", model_type, "--model", "standin"),
-            *("--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head),
-            env=environment.activated(),
-            timeout=300,
-        )
-        check_rollouts(environment, output, "validation")
-        return
-    configs = f"configs/my_env.yaml,responses_api_models/{model_type}/configs/{model_type}.yaml"
-    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *venv_of_servers, *head]
-    with servers(environment, tmp_path / "servers.log", *start):
-        environment.run_ok(
-            *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
-            *("+input_jsonl_fpath=data/validation.jsonl", f"+output_jsonl_fpath=results/{output.name}", *head),
-            env=environment.activated(),
-            timeout=300,
-        )
+        gym_eval_run(environment, output, policy[0], model_type, *venv_of_servers)
+    else:
+        log = tmp_path / "servers.log"
+        with started_by_ng_run(environment, log, policy[0], model_type, *venv_of_servers) as head:
+            collect_rollouts(environment, "my_env_simple_agent", "data/validation.jsonl", output, head)
     check_rollouts(environment, output, "validation")
 
 
@@ -138,17 +113,12 @@ def clerk(template: Template, attach: Attach, tmp_path_factory: pytest.TempPathF
     return attach(folder, LINES[-1])
 
 
-@contextmanager
-def mode(environment: Environment, setting: str, **more: str) -> Iterator[None]:
-    """Settings in the config."""
+def mode(environment: Environment, setting: str, **more: str) -> AbstractContextManager[None]:
+    """Settings in the config, for a while."""
     config = environment.path / "configs" / "my_env.yaml"
-    before = config.read_text()
     lines = "".join(f"\n      {name}: {value}" for name, value in {"service_mode": setting, **more}.items())
-    config.write_text(before.replace("      entrypoint: server.py", f"      entrypoint: server.py{lines}"))
-    try:
-        yield
-    finally:
-        config.write_text(before)
+    entrypoint = "      entrypoint: server.py"
+    return edited(config, config.read_text().replace(entrypoint, entrypoint + lines))
 
 
 @pytest.mark.long
@@ -186,11 +156,6 @@ def test_a_service_of_a_users_own_takes_the_place_of_the_sample(clerk: Environme
         said = clerk.run_ok(*AUDIT, env={"COLUMNS": "200"})
         assert re.search(r"pass\s+player\s.*\s24\s+1\s", said), said
         assert " passed, 0 failed" in said
-        port = free_port()
-        ready, variables = (
-            answers(f"http://127.0.0.1:{port}/health"),
-            os.environ | clerk.environ() | {"PORT": str(port)},
-        )
-        with started([clerk.python, "server.py"], clerk.path, variables, tmp_path / "server.log", ready):
-            assert " 0 failed" in clerk.run_ok(*CHECK, f"http://127.0.0.1:{port}")
+        with serving(clerk) as served:
+            assert " 0 failed" in clerk.run_ok(*CHECK, served)
     assert log.read_text().splitlines() == asked

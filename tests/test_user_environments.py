@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from conftest import Attach
 from generated import CASES, CHECK, DATA, FULL, LINES, Environment, Template, copy_command, run_ok
-from gym_servers import head_server, policy_overrides, servers, serving
+from gym_servers import collect_rollouts, gym_eval_run, serving, started_by_ng_run
 
 FOLDERS = Path(__file__).with_name("user_environments")
 USERS_FILES = ("wordle.py", "task_data.py", "tests/test_wordle.py", "tests/cheats.py")
@@ -128,27 +128,14 @@ def test_a_grader_of_the_final_message_gets_its_rewards_through_nemo_gym(
     """By `ng_run` on 0.4, by `gym eval run` on 0.7."""
     output = environment.path / "results" / "answers.jsonl"
     if environment.line == "0.7":
-        said = environment.run_ok(
-            *("gym", "eval", "run", "--environment", "my_env", "--split", "validation"),
-            *("--output", "results/answers.jsonl", "--model-type", "vllm_model", "--model", "standin"),
-            *("--model-url", policy[0], "--model-api-key", "none", *venv_of_servers, *head_server()),
-            timeout=300,
-            env=environment.activated(),
-        )
+        said = gym_eval_run(environment, output, policy[0], "vllm_model", *venv_of_servers)
         check_answers(environment, output, "validation")
         for endpoint in ("seed_session", "close_session"):
             assert said.count(f'"POST /{endpoint} HTTP/1.1" 200') == len(output.read_text().splitlines())
         return
-    head = head_server()
-    configs = "configs/my_env.yaml,responses_api_models/openai_model/configs/openai_model.yaml"
-    start = ["ng_run", f"+config_paths=[{configs}]", *policy_overrides(policy[0]), *venv_of_servers, *head]
-    with servers(environment, tmp_path / "servers.log", *start):
-        environment.run_ok(
-            *("ng_collect_rollouts", "+agent_name=my_env_simple_agent"),
-            *("+input_jsonl_fpath=data/validation.jsonl", "+output_jsonl_fpath=results/answers.jsonl", *head),
-            timeout=180,
-            env=environment.activated(),
-        )
+    log = tmp_path / "servers.log"
+    with started_by_ng_run(environment, log, policy[0], "openai_model", *venv_of_servers) as head:
+        collect_rollouts(environment, "my_env_simple_agent", "data/validation.jsonl", output, head, timeout=180)
     check_answers(environment, output, "validation")
 
 

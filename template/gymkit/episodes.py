@@ -17,7 +17,7 @@ from gymkit.players import Policy
 from gymkit.replies import BadArguments, read_arguments
 from gymkit.rows import Row
 from gymkit.terminal import console, shown
-from gymkit.turns import USER_TURN, Answer, has_user, read_answer, said_in
+from gymkit.turns import USER_TURN, has_user, read_answer, said_in
 
 
 def with_tools(row: Row, tools: list[Item]) -> Row:
@@ -83,7 +83,7 @@ def play_on(
                     console.print(f"[bold]{turn:3d}[/bold]  {shown(text_of(item))}")
         pictures: list[str] = []
         calls = calls_in(output)
-        over = not calls and not _user_answers(row, output, items, lambda text: _ask_user(client, text), show)
+        over = not calls and not _user_answers(row, output, items, client.answered, show)
         for call in calls:
             result, picture, done = take_apart(call_tool(client, call, tools))
             over = over or done
@@ -98,31 +98,6 @@ def play_on(
             break
 
 
-def _user_answers(
-    row: Row, output: list[Item], items: list[Item], ask: Callable[[str], Answer], show: bool = False
-) -> bool:
-    """Have the user answer a turn that ends without a call; whether the conversation goes on."""
-    said = said_in(output) if has_user(row) else None
-    if said is None:
-        return False
-    answer = ask(said)
-    if answer.item is not None:
-        items.append(answer.item)
-        if show:
-            console.print(f"[magenta]{indent(shown(text_of(answer.item)), ' ' * 5)}[/magenta]")
-    return not answer.done
-
-
-def _ask_user(client: EnvironmentClient, text: str) -> Answer:
-    response = client.answered(USER_TURN, {"text": text})
-    return read_answer(response.status_code, response.text)
-
-
-def calls_in(output: list[Item]) -> list[Item]:
-    """The calls to make. An answer that was cut off has none: the last one may lack its end."""
-    return [item for item in output if item["type"] == "function_call" and item.get("status") != "incomplete"]
-
-
 class Posted(Protocol):
     """The answer to a POST, of any HTTP client."""
 
@@ -133,6 +108,25 @@ class Posted(Protocol):
 
 
 Post = Callable[[str, Any], Posted]
+
+
+def _user_answers(row: Row, output: list[Item], items: list[Item], post: Post, show: bool = False) -> bool:
+    """Have the user answer a turn that ends without a call; whether the conversation goes on."""
+    said = said_in(output) if has_user(row) else None
+    if said is None:
+        return False
+    response = post(USER_TURN, {"text": said})
+    answer = read_answer(response.status_code, response.text)
+    if answer.item is not None:
+        items.append(answer.item)
+        if show:
+            console.print(f"[magenta]{indent(shown(text_of(answer.item)), ' ' * 5)}[/magenta]")
+    return not answer.done
+
+
+def calls_in(output: list[Item]) -> list[Item]:
+    """The calls to make. An answer that was cut off has none: the last one may lack its end."""
+    return [item for item in output if item["type"] == "function_call" and item.get("status") != "incomplete"]
 
 
 def transcript(row: Row, policy: Policy, post: Post, max_turns: int) -> list[Item]:
@@ -149,7 +143,7 @@ def transcript(row: Row, policy: Policy, post: Post, max_turns: int) -> list[Ite
         output = policy.next_items(items)
         items += output
         calls = calls_in(output)
-        over = not calls and not _user_answers(row, output, items, lambda text: _answer_to(post, text))
+        over = not calls and not _user_answers(row, output, items, post)
         for made in calls:
             answer = take_apart(post(f"/{made['name']}", json.loads(made["arguments"])).text)
             over = over or answer.done
@@ -157,11 +151,6 @@ def transcript(row: Row, policy: Policy, post: Post, max_turns: int) -> list[Ite
         if over:
             break
     return items
-
-
-def _answer_to(post: Post, text: str) -> Answer:
-    response = post(USER_TURN, {"text": text})
-    return read_answer(response.status_code, response.text)
 
 
 def call_tool(client: EnvironmentClient, call: Item, tools: list[str]) -> str:

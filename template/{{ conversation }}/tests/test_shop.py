@@ -64,10 +64,56 @@ def test_what_is_done_stands_in_the_changes() -> None:
         shop.refund_item(item, "damaged", 1)
 
 
-@pytest.mark.parametrize("amount", [0, -1, 0.001, 1e9])
+SMALL: Row = {
+    "customers": [
+        {"id": "C1", "name": "Ada Hill", "email": "ada@mail.example", "postcode": "20095"},
+        {"id": "C2", "name": "Ben Low", "email": "ben@mail.example", "postcode": "10115"},
+    ],
+    "products": [
+        {"id": "P01", "name": "Desk lamp", "kind": "lamp", "cents": 1205, "stock": 3},
+        {"id": "P02", "name": "Floor lamp", "kind": "lamp", "cents": 10000, "stock": 0},
+    ],
+    "orders": [
+        {
+            **{"id": "W1", "customer": "C1", "status": "shipped", "placed": "2030-01-02", "promised": "2030-01-09"},
+            **{"shipped": "2030-01-03", "delivered": None, "address": "Mill Lane 7"},
+        },
+    ],
+    "items": [{"id": "I1", "order": "W1", "product": "P01", "cents": 1205}],
+}
+
+
+def test_what_is_looked_up_is_told_as_it_is() -> None:
+    shop = Shop(SMALL)
+    assert shop.find_customer("ben@mail.example", "10115") == "Ben Low, customer C2. Orders: none."
+    assert shop.find_customer("ada@mail.example", "20095") == "Ada Hill, customer C1. Orders: W1."
+    assert shop.show_order("W1").splitlines() == [
+        "Order W1: shipped.",
+        "Placed 2030-01-02, promised for 2030-01-09, shipped 2030-01-03, delivered not yet.",
+        "Address: Mill Lane 7.",
+        "Item I1: Desk lamp (lamp), 12.05.",
+    ]
+    said = shop.show_products("lamp").splitlines()
+    assert said == ["P01: Desk lamp, 12.05, 3 in stock.", "P02: Floor lamp, 100.00, 0 in stock."]
+    with pytest.raises(ValueError, match="The kinds are: lamp"):
+        shop.show_products("chair")
+
+
+@pytest.mark.parametrize("amount", [0, -1, 0.001, 10_000.01, 1e9])
 def test_an_amount_is_one(amount: float) -> None:
-    with pytest.raises(ValueError, match="An amount is"):
+    with pytest.raises(ValueError, match=r"An amount is more than 0 and at most 10000\.00"):
         cents(amount)
+
+
+def test_the_smallest_and_the_largest_amount() -> None:
+    assert (cents(0.01), cents(10_000)) == (1, 1_000_000)
+
+
+def test_what_is_said_of_a_row_is_cut() -> None:
+    for tables in ({"n" * 999: []}, {"orders": [{"n" * 999: 1}]}):
+        with pytest.raises(ValueError) as refusal:
+            Shop(tables)
+        assert len(str(refusal.value)) == 200
 
 
 @pytest.mark.parametrize(
@@ -96,7 +142,12 @@ def test_another_amount_is_another(said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, {}, {"changes": {}, "told": []}, {"changes": {"none": {}}, "told": []}, {"changes": {"orders": {}}}]
+    "value",
+    [
+        *(None, {}, {"changes": {}, "told": []}, {"changes": {"none": {}}, "told": []}, {"changes": {"orders": {}}}),
+        {"changes": {"orders": {}}, "told": [], "more": 1},
+        *({"changes": {"orders": {}}, "told": told} for told in ("12.50", ["12.50"], [[]], [["12.50", 7]], [{"a": 1}])),
+    ],
 )
 def test_what_wants_nothing_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match="expected_output"):

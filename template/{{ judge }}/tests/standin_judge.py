@@ -12,11 +12,11 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock, Thread
+from contextlib import AbstractContextManager
 from typing import Any
+
+import standin_endpoint
+from standin_endpoint import Endpoint
 
 FAILURES = (
     "400",
@@ -79,21 +79,11 @@ def failure_in(material: str) -> str | None:
     return next((name for name in FAILURES if f"[{name}]" in material), None)
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    calls: list[dict[str, Any]]
-    log_path: str | None = None
-    lock = Lock()
-
+class Judge(Endpoint):
     def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        chat = self.path.endswith("/chat/completions")
-        instruction, material = (message["content"] for message in body["messages" if chat else "input"])
-        with self.lock:
-            self.calls.append({"material": json.loads(material), "instruction": instruction, "body": body})
-            if self.log_path:
-                with open(self.log_path, "a") as log:
-                    log.write(json.dumps(json.loads(material)) + "\n")
+        body, instruction, material = self.read()
+        shown = json.loads(material)
+        self.note({"material": shown, "instruction": instruction, "body": body}, shown)
         failure = failure_in(material)
         if failure is not None and failure.isdigit():
             error = {
@@ -108,54 +98,13 @@ class Handler(BaseHTTPRequestHandler):
             return None
         if failure == "html":
             return self.answer("<html>Bad gateway</html>")
-        text = ruling(instruction, material)
-        return self.answer(completion(text, body["model"]) if chat else response(text, body["model"]))
-
-    def answer(self, body: Any, status: int = 200) -> None:
-        data = (body if isinstance(body, str) else json.dumps(body)).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "text/html" if isinstance(body, str) else "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Keep quiet."""
+        return self.say(body["model"], ruling(instruction, material))
 
 
-def completion(text: str, model: str) -> dict[str, Any]:
-    message = {"role": "assistant", "content": text}
-    choice = {"index": 0, "message": message, "finish_reason": "stop", "logprobs": None}
-    usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
-    return {"id": "c", "object": "chat.completion", "created": 0, "model": model, "choices": [choice], "usage": usage}
-
-
-def response(text: str, model: str) -> dict[str, Any]:
-    content = [{"type": "output_text", "text": text, "annotations": []}]
-    message = {"type": "message", "id": "m", "role": "assistant", "status": "completed", "content": content}
-    fields = {"parallel_tool_calls": False, "tool_choice": "auto", "tools": [], "status": "completed"}
-    return {"id": "r", "object": "response", "created_at": 0.0, "model": model, "output": [message], **fields}
-
-
-class Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that has given up is no error."""
-
-
-@contextmanager
-def serve() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """The stand-in's base URL, and the calls that it gets."""
-    handler = type("Logged", (Handler,), {"calls": []})
-    with Server(("127.0.0.1", 0), handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/v1", handler.calls
-        server.shutdown()
+def serve() -> AbstractContextManager[tuple[str, list[dict[str, Any]]]]:
+    """Serve it on a free port: its base URL, and the calls that it gets."""
+    return standin_endpoint.serve(Judge)
 
 
 if __name__ == "__main__":
-    Handler.calls = []
-    Handler.log_path = sys.argv[-1] if len(sys.argv) > 2 else None
-    Server(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+    standin_endpoint.run(Judge, int(sys.argv[1]), sys.argv[-1] if len(sys.argv) > 2 else None)

@@ -18,7 +18,7 @@ from gymkit.access import CannotServe
 from gymkit.items import Item
 from gymkit.rows import data_path, read_rows
 from search import MAX_QUERY, Documents, as_text
-from search.outside import text_in
+from search.outside import result, text_in
 
 SECRET = "key-5be1c0ffee93a2d8"
 ROWS = {row["kind"]: row for row in read_rows(data_path("example"))}
@@ -86,6 +86,13 @@ def test_what_is_not_there_is_a_text(client: Client) -> None:
     for query in ("", " ", "x" * (MAX_QUERY + 1)):
         assert "1 to 400 characters" in client.tool("search", query=query)
     assert as_text([]) == "Nothing was found. Try other words."
+
+
+def test_what_is_long_is_cut() -> None:
+    words = ["zzqx"] * 31
+    assert found(" ".join([*words, "Tarn"])) and not found(" ".join([*words, "zzqx", "Tarn"]))
+    long = result({"title": "t" * 999, "url": "https://islands.example", "text": "s" * 999}, "text")
+    assert (len(long.title), len(long.snippet)) == (200, 500)
 
 
 # ------------------------------------------------------------------------------------------------------ live and replay
