@@ -9,7 +9,7 @@ from generated import LINES, Environment, interpreter_for, run_ok
 from gym_servers import serving, standin
 from standin_model import gives_up
 
-ENVIRONMENTS = [LINES[0], f"question {LINES[-1]}", f"tools {LINES[0]}", f"sandbox {LINES[0]}"]
+ENVIRONMENTS = [LINES[0], f"question {LINES[-1]}", f"tools {LINES[0]}"]
 ROWS = 5
 """Of the example split, played four times each."""
 
