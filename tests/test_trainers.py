@@ -149,9 +149,35 @@ def test_what_does_not_work_is_one_line(trained: tuple[Environment, Path], tmp_p
     assert "holds a model already" in one_line(environment, "grpo", "--model", model, "--output", folder / "warm")
     wrong = ("--trl", '{"no_such_setting": 1}', "--output", tmp_path / "wrong")
     assert "no_such_setting" in one_line(environment, "grpo", "--model", model, *wrong)
-    broken = ("--learning-rate", "1e30", "--steps", "5", "--generations", "4", "--prompts", "2", "--max-tokens", "400")
-    said = one_line(environment, "grpo", "--model", model, *broken, "--output", tmp_path / "broken")
-    assert "not finite" in said
+
+
+def test_a_model_that_is_not_finite_ends_the_training_and_keeps_what_was_saved(
+    trained: tuple[Environment, Path], tmp_path: Path
+) -> None:
+    environment, folder = trained
+    # The decay of the weights makes them huge, whatever was earned.
+    broken = ("--learning-rate", "1e30", "--trl", '{"weight_decay": 1.0}', "--steps", "5", "--save-every", "1")
+    small = ("--generations", "4", "--prompts", "2", "--max-tokens", "400", "--output", tmp_path)
+    said = one_line(environment, "grpo", "--model", folder / "warm", *broken, *small)
+    assert "probabilities are not finite" in said and "--learning-rate" in said
+    assert (tmp_path / "checkpoint-1" / "trainer_state.json").exists()
+    assert not (tmp_path / "config.json").exists()
+
+
+def test_a_loss_that_is_not_finite_ends_the_training(trained: tuple[Environment, Path], tmp_path: Path) -> None:
+    environment, _ = trained
+    program = """
+import math, sys
+from types import SimpleNamespace
+sys.path.insert(0, "train")
+import curve, programs
+from pathlib import Path
+logs = {"reward": 0.5, "loss": math.nan}
+programs.program(lambda: curve.Curve(Path(sys.argv[1]), 5).on_log(None, SimpleNamespace(global_step=3), None, logs))
+"""
+    done = run(python(environment), "-c", program, tmp_path, cwd=environment.path)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("Step 3: loss is nan, not finite.")
 
 
 def test_a_key_that_is_missing_is_said(trained: tuple[Environment, Path]) -> None:

@@ -26,6 +26,9 @@ from gymkit.rows import Row
 from gymkit.terminal import console
 from models import Loaded, device_settings, load, silence
 
+NO_PROBABILITIES = "probability tensor contains"
+"""What PyTorch says where it draws from a model whose logits are not finite."""
+
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -123,7 +126,15 @@ def train(options: argparse.Namespace, url: str, tools: list[Item], rows: list[R
     curve = Curve(options.output, options.steps, quiet)
     made = trainer(loaded, url, tools, rows, settings(options), callbacks=[curve])
     if not done:  # TRL would make one step more.
-        made.train(resume_from_checkpoint=str(last) if last else None)
+        try:
+            made.train(resume_from_checkpoint=str(last) if last else None)
+        except RuntimeError as error:
+            if NO_PROBABILITIES not in str(error):
+                raise
+            raise CommandError(
+                f"After step {made.state.global_step}, the model's probabilities are not finite, and nothing can be drawn "
+                "from it. Checkpoints before it are kept; take a lower --learning-rate."
+            ) from None
     made.save_model(str(options.output))
     draw([options.output / "curve.jsonl"], options.output / "training.png")
 
