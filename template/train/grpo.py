@@ -132,8 +132,8 @@ def train(options: argparse.Namespace, url: str, tools: list[Item], rows: list[R
             if NO_PROBABILITIES not in str(error):
                 raise
             raise CommandError(
-                f"After step {made.state.global_step}, the model's probabilities are not finite, and nothing can be drawn "
-                "from it. Checkpoints before it are kept; take a lower --learning-rate."
+                f"After step {made.state.global_step}, the model's probabilities are not finite. Earlier checkpoints "
+                "are kept; take a lower --learning-rate."
             ) from None
     made.save_model(str(options.output))
     draw([options.output / "curve.jsonl"], options.output / "training.png")
