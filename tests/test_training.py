@@ -1,5 +1,7 @@
 """train/ of a generated environment: what TRL is given of it, and what comes back. (`FULL=1`: real training.)"""
 
+import base64
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -14,6 +16,7 @@ import yaml
 from conftest import Environments
 from generated import ARCHETYPES, LINES, ROOT, free_port
 from gym_servers import serving
+from PIL import Image
 from transformers.utils import get_json_schema
 
 Tool = dict[str, Any]
@@ -193,6 +196,33 @@ def test_answers_without_tools_are_graded(environments: Environments) -> None:
         assert reward(completions=answers, row=[json.dumps(row) for row in rows]) == [1.0, 0.0]
 
 
+def looked(pictures: bool) -> tuple[adapter.Session, Any]:
+    """A rollout in which a tool of the computer's answers with a picture, and what the model is shown of it."""
+    tools = rows_of("computer_use")[0]["responses_create_params"]["tools"]
+    session = adapter.factory("http://127.0.0.1:9", tools, pictures)()
+    picture = io.BytesIO()
+    Image.new("RGB", (40, 30), "red").save(picture, "PNG")
+    image = f"data:image/png;base64,{base64.b64encode(picture.getvalue()).decode()}"
+    session._client.call = lambda name, arguments: json.dumps({"output": f"Did {name}.", "image": image})
+    return session, getattr(session, "wait")(seconds=1)  # noqa: B009
+
+
+def test_a_picture_becomes_content_and_no_text_of_the_response() -> None:
+    _, shown = looked(pictures=True)
+    assert [part["type"] for part in shown] == ["image", "text"]
+    assert shown[0]["image"].size == (40, 30) and shown[0]["image"].getpixel((1, 1)) == (255, 0, 0)
+    call = {"type": "function", "function": {"name": "wait", "arguments": {"seconds": 1}}}
+    completion = [{"role": "assistant", "tool_calls": [call]}, {"role": "tool", "name": "wait", "content": shown}]
+    assert [item.get("output") for item in adapter.items_of(completion)] == [None, '{"output": "Did wait."}']
+
+
+def test_a_model_that_takes_no_pictures_is_refused() -> None:
+    session, shown = looked(pictures=False)
+    assert shown == '{"output": "Did wait."}'
+    with pytest.raises(adapter.CommandError, match="'wait' answers with a picture, and this model takes none"):
+        session._verdict([])
+
+
 # --------------------------------------------------------------------------------------------------------------- rows
 
 
@@ -209,10 +239,11 @@ def test_a_row_without_a_prompt_is_refused_by_name(params: dict[str, Any]) -> No
         adapter.examples([{"task_id": "lost-1", "responses_create_params": params}])
 
 
-def test_a_row_with_a_user_is_refused_with_the_reason() -> None:
-    row = {"task_id": "talk-1", "user": {}, "responses_create_params": {"input": "Hello."}}
-    with pytest.raises(adapter.CommandError, match="Row talk-1 has a user who answers"):
-        adapter.examples([row])
+def test_a_conversation_is_refused_with_the_reason() -> None:
+    with pytest.raises(
+        adapter.CommandError, match=r"^Row shop-\S+ has a user who answers the model\. TRL ends an"
+    ):
+        adapter.examples(rows_of("conversation"))
 
 
 def test_rows_for_nemo_rl_name_their_agent_in_either_form(environments: Environments, tmp_path: Path) -> None:
