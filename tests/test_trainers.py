@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from conftest import Environments
 from generated import LINES, ROOT, Environment, free_port, run, run_ok, user_environ
-from gym_servers import head_server, policy_overrides, servers, serving
+from gym_servers import gym_eval_run, head_server, policy_overrides, servers, serving
 from processes import answers, started
 
 pytestmark = [pytest.mark.full, pytest.mark.xdist_group("ray")]
@@ -62,17 +62,18 @@ print("RESULT", json.dumps({name: run(rewards) for name, rewards in given.items(
 
 @pytest.fixture(scope="module")
 def environment(environments: Environments) -> Environment:
-    """The one of conftest.py has a parameter for each line. (`venv_of_servers` asks for it.)"""
-    return environments("game", LINES[0])
+    """A game with the packages of train/. (`venv_of_servers` asks for it.)"""
+    made = environments("game", LINES[-1])
+    if venv := os.environ.get("TRAINING_VENV"):
+        (made.path / "train/.venv").symlink_to(venv)
+    else:
+        run_ok("uv", "sync", "-q", "--project", "train", cwd=made.path, timeout=1800)
+    return made
 
 
 @pytest.fixture(scope="module")
 def trained(environment: Environment) -> tuple[Environment, Path]:
     """A game in which a tiny model has been trained for three steps, and the run's folder."""
-    if made := os.environ.get("TRAINING_VENV"):
-        (environment.path / "train/.venv").symlink_to(made)
-    else:
-        run_ok("uv", "sync", "-q", "--project", "train", cwd=environment.path, timeout=1800)
     smoke(environment, *SHORT, "--steps", "3")
     return environment, environment.path / "results" / "smoke"
 
@@ -164,8 +165,7 @@ def test_a_model_that_is_not_finite_ends_the_training_and_keeps_what_was_saved(
     assert not (tmp_path / "config.json").exists()
 
 
-def test_a_loss_that_is_not_finite_ends_the_training(trained: tuple[Environment, Path], tmp_path: Path) -> None:
-    environment, _ = trained
+def test_a_loss_that_is_not_finite_ends_the_training(environment: Environment, tmp_path: Path) -> None:
     program = """
 import math, sys
 from types import SimpleNamespace
@@ -209,8 +209,7 @@ def test_a_training_that_was_interrupted_goes_on(trained: tuple[Environment, Pat
     assert (tmp_path / "config.json").exists()
 
 
-def test_the_programs_of_train_are_typed(trained: tuple[Environment, Path]) -> None:
-    environment, _ = trained
+def test_the_programs_of_train_are_typed(environment: Environment) -> None:
     pyright = (sys.executable, "-m", "pyright", "train", "--pythonpath", python(environment))
     done = run(*pyright, cwd=environment.path)
     assert done.returncode == 0, done.stdout
@@ -240,9 +239,8 @@ def of_rollouts(path: Path) -> tuple[float, float]:
 
 
 def test_it_earns_outside_of_the_trainer_what_it_earns_within(
-    trained: tuple[Environment, Path], venv_of_servers: list[str], tmp_path: Path
+    environment: Environment, venv_of_servers: list[str], tmp_path: Path
 ) -> None:
-    environment, _ = trained
     model = tmp_path / "model"
     played = ("--data", "data/train.jsonl", "--episodes", "560", "--concurrency", "8")
     environment.run_ok("uv", "run", "python", "rollout.py", *played, "--output", "results/played.jsonl")
@@ -258,24 +256,10 @@ def test_it_earns_outside_of_the_trainer_what_it_earns_within(
         environment.run_ok(
             *("uv", "run", "python", "rollout.py", *episodes, "--model", "model", "--base-url", url, "--chat"),
             *("--output", "results/outside.jsonl"),
-            timeout=900,
+            timeout=400,
         )
-        environment.run_ok(
-            *(
-                "gym",
-                "eval",
-                "run",
-                "--environment",
-                "my_env",
-                "--split",
-                "validation",
-                "--output",
-                "results/eval.jsonl",
-            ),
-            *("--model-type", "vllm_model", "--model", "model", "--model-url", url, "--model-api-key", "none"),
-            *("+num_repeats=4", *venv_of_servers, *head_server()),
-            env=environment.activated(),
-            timeout=900,
+        gym_eval_run(
+            environment, results / "eval.jsonl", url, "vllm_model", "+num_repeats=4", *venv_of_servers, timeout=400
         )
     for path in (results / "outside.jsonl", results / "eval.jsonl"):
         mean, error = of_rollouts(path)
@@ -329,13 +313,13 @@ def venvs_for(environment: Environment, folder: Path) -> Path:
 
 
 def test_datasets_loads_the_data_set_for_the_hub(
-    trained: tuple[Environment, Path], environments: Environments, tmp_path: Path
+    environment: Environment, environments: Environments, tmp_path: Path
 ) -> None:
     other = environments("sandbox", LINES[0])  # whose answers are numbers, texts and lists
     other.run_ok("uv", "run", "python", "train/hub.py", "--output", tmp_path / "hub")
     program = (
         "import datasets, sys; print({name: len(rows) for name, rows in datasets.load_dataset(sys.argv[1]).items()})"
     )
-    said = run_ok(python(trained[0]), "-c", program, tmp_path / "hub", cwd=tmp_path, env={"HF_HOME": str(tmp_path)})
+    said = run_ok(python(environment), "-c", program, tmp_path / "hub", cwd=tmp_path, env={"HF_HOME": str(tmp_path)})
     counts = {split: len((other.path / "data" / f"{split}.jsonl").read_text().splitlines()) for split in SPLITS}
     assert ast.literal_eval(said.splitlines()[-1]) == counts
