@@ -247,19 +247,19 @@ def test_it_earns_outside_of_the_trainer_what_it_earns_within(
     # So long that some episodes are won.
     warm = ("--rollouts", "results/played.jsonl", "--output", model, "--steps", "350", "--batch", "32")
     run_ok(python(environment), "train/warm_start.py", *warm, cwd=environment.path, timeout=900)
-    command = (python(environment), "train/evaluate.py", "--model", model, "--max-tokens", "400")
+    command = (python(environment), "train/evaluate.py", "--model", model, "--max-tokens", "400", "--samples", "2")
     run_ok(*command, "--output", tmp_path / "result.json", cwd=environment.path, timeout=600)
     inside = json.loads((tmp_path / "result.json").read_text())
     results = environment.path / "results"
     with served(environment, model, tmp_path / "requests.jsonl") as url:
-        episodes = ("--data", "data/validation.jsonl", "--episodes", "256", "--concurrency", "4")
+        episodes = ("--data", "data/validation.jsonl", "--episodes", "128", "--concurrency", "4")
         environment.run_ok(
             *("uv", "run", "python", "rollout.py", *episodes, "--model", "model", "--base-url", url, "--chat"),
             *("--output", "results/outside.jsonl"),
             timeout=400,
         )
         gym_eval_run(
-            environment, results / "eval.jsonl", url, "vllm_model", "+num_repeats=4", *venv_of_servers, timeout=400
+            environment, results / "eval.jsonl", url, "vllm_model", "+num_repeats=2", *venv_of_servers, timeout=400
         )
     for path in (results / "outside.jsonl", results / "eval.jsonl"):
         mean, error = of_rollouts(path)
