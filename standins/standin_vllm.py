@@ -30,9 +30,23 @@ class Model:
         self.lock = threading.Lock()
 
     def tokens(self, body: dict[str, Any]) -> list[int]:
+        """The tokens of a prompt. What the model has made stays as it was made, where its tokens come along.
+
+        So does NeMo RL's endpoint: a text that is taken apart again need not give the tokens that it was made of.
+        """
         messages = [{**each, "content": text_of(each.get("content"))} for each in body["messages"]]
-        more = {"tools": body.get("tools") or None, "add_generation_prompt": body.get("add_generation_prompt", True)}
-        return self.tokenizer.apply_chat_template(messages, return_dict=False, **more)
+        more = {"tools": body.get("tools") or None, "return_dict": False}
+        add = body.get("add_generation_prompt", True)
+        made = self.tokenizer.apply_chat_template(messages, add_generation_prompt=add, **more)
+        last = max((number for number, each in enumerate(messages) if each["role"] == "assistant"), default=None)
+        if last is None or "generation_token_ids" not in messages[last]:
+            return made
+        known = [*map(int, messages[last]["prompt_token_ids"] + messages[last]["generation_token_ids"])]
+        if known[-1] == self.tokenizer.eos_token_id:
+            known.pop()
+        before = self.tokenizer.apply_chat_template(messages[: last + 1], **more)
+        end = max(number for number, token in enumerate(before) if token == self.tokenizer.eos_token_id)
+        return known + made[end:]
 
     def answer(self, body: dict[str, Any]) -> tuple[list[int], list[int], list[float]]:
         """The tokens of the prompt, those of the answer, and their log-probabilities."""
