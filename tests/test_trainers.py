@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 from conftest import Environments
-from generated import LINES, ROOT, Environment, free_port, run, run_ok, user_environ
+from generated import LINES, ROOT, Environment, edited, free_port, run, run_ok, user_environ
 from gym_servers import gym_eval_run, head_server, policy_overrides, servers, serving
 from processes import answers, started
 
@@ -185,6 +185,15 @@ def test_a_key_that_is_missing_is_said(trained: tuple[Environment, Path]) -> Non
     with serving(environment, ENV_API_KEY="a-key-of-tests") as url:
         said = one_line(environment, "evaluate", "--model", str(folder / "warm"), "--url", url)
     assert "set ENV_API_KEY" in said
+
+
+def test_an_environment_without_a_place_for_all_episodes_is_said(trained: tuple[Environment, Path]) -> None:
+    environment, folder = trained
+    config = environment.path / "configs" / "my_env.yaml"
+    text = config.read_text(encoding="utf-8").replace("# max_sessions: 10000", "max_sessions: 3")
+    with edited(config, text), serving(environment) as url:
+        said = one_line(environment, "evaluate", "--model", str(folder / "warm"), "--url", url)
+    assert "the environment is full" in said and "`max_sessions`" in said
 
 
 def test_a_training_that_was_interrupted_goes_on(trained: tuple[Environment, Path], tmp_path: Path) -> None:

@@ -240,9 +240,7 @@ def test_a_row_without_a_prompt_is_refused_by_name(params: dict[str, Any]) -> No
 
 
 def test_a_conversation_is_refused_with_the_reason() -> None:
-    with pytest.raises(
-        adapter.CommandError, match=r"^Row shop-\S+ has a user who answers the model\. TRL ends an"
-    ):
+    with pytest.raises(adapter.CommandError, match=r"^Row shop-\S+ has a user who answers the model\. TRL ends an"):
         adapter.examples(rows_of("conversation"))
 
 

@@ -18,7 +18,7 @@ from gymkit.items import Item
 from gymkit.project import ROOT, environment_name
 from gymkit.replies import LINE, error_text
 from gymkit.terminal import console
-from gymkit.waiting import LONGEST_WAIT, seconds_to_wait
+from gymkit.waiting import FULL, LONGEST_WAIT, seconds_to_wait
 
 LOCAL_URL = "http://127.0.0.1:11000"
 TOOL_SECONDS = 300
@@ -35,6 +35,10 @@ NOT_THERE = frozenset({502, 503, 504})
 
 class RolloutError(CommandError):
     """The rollout cannot go on; the message is one line for the person who started it."""
+
+
+class EnvironmentFull(RolloutError):
+    """The environment has no place for a session, and had none for a while."""
 
 
 class EnvironmentClient:
@@ -135,7 +139,9 @@ class EnvironmentClient:
             raise RolloutError(f"{self.url}{path} answered with what is no JSON: {error_text(response.text)}") from None
 
     def _refused(self, response: requests.Response, path: str) -> NoReturn:
-        raise RolloutError(f"{self.url}{path} answered {response.status_code}: {_said(response)}")
+        said = _said(response)
+        kind = EnvironmentFull if response.status_code == 503 and FULL in said else RolloutError
+        raise kind(f"{self.url}{path} answered {response.status_code}: {said}")
 
 
 def _said(response: requests.Response) -> str:

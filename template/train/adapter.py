@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import _root  # noqa: F401
-from gymkit.client import EnvironmentClient, RolloutError, tools_of
+from gymkit.client import EnvironmentClient, EnvironmentFull, RolloutError, tools_of
 from gymkit.episodes import verify_request, with_tools
 from gymkit.errors import CommandError
 from gymkit.items import Item, function_call, message, text_of
@@ -32,7 +32,8 @@ SHOWN = 200
 class Session:
     """The environment of one rollout. TRL keeps the object, and calls `reset()` with each next row.
 
-    A failure of the environment spoils one episode, not the training: it is noted, and the sample masked.
+    A failure of the environment spoils one episode, not the training: it is noted, and the sample masked. One that has
+    no place for all episodes of a step ends the training.
     """
 
     def __init__(self, url: str, tools: list[Item], pictures: bool) -> None:
@@ -50,6 +51,10 @@ class Session:
         self._failure = None
         try:
             self._client.post_ok("/seed_session", self._row)
+        except EnvironmentFull as error:  # Episodes end after all of them have begun: waiting on is of no use.
+            raise CommandError(
+                f"{error} Play fewer episodes at once (--prompts, --generations, --batch), or raise `max_sessions`."
+            ) from None
         except RolloutError as error:
             self._failure = str(error)
 

@@ -27,7 +27,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--model", required=True, help="a name on the Hub, or a folder")
     programs.add_environment(parser, "validation")
     parser.add_argument("--samples", type=int, default=4, help="episodes of each row")
-    parser.add_argument("--batch", type=int, default=128, help="episodes at once")
+    parser.add_argument("--batch", type=int, default=32, help="episodes at once")
     parser.add_argument("--output", type=Path, help="write the figures there, as JSON")
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()

@@ -104,7 +104,7 @@ def main() -> None:
             kept = options.output / f"{name}.json"
             if kept.exists():  # of a run that was interrupted
                 return json.loads(kept.read_text())
-            asked = Namespace(model=str(model), samples=options.samples, batch=128, **common)
+            asked = Namespace(model=str(model), samples=options.samples, batch=64, **common)
             found = {
                 "trained": evaluate.evaluate(asked, url, tools, trained[:: max(1, len(trained) // 64)]),
                 "held out": evaluate.evaluate(asked, url, tools, held_out[:: max(1, len(held_out) // 64)]),
