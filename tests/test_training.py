@@ -17,9 +17,11 @@ from conftest import Environments
 from generated import ARCHETYPES, LINES, ROOT, free_port
 from gym_servers import serving
 from PIL import Image
-from transformers.utils import get_json_schema
+from transformers.utils.chat_template_utils import get_json_schema
 
 Tool = dict[str, Any]
+
+KEYWORD: dict[str, Any] = {"from": {"type": "string"}}
 
 
 def rows_of(archetype: str, split: str = "example") -> list[dict[str, Any]]:
@@ -81,7 +83,7 @@ def test_a_schema_comes_back_with_its_types_and_says_its_limits() -> None:
     [
         (tool("reset"), "The tool 'reset'"),
         (tool("_hidden"), "The tool '_hidden'"),
-        (tool(**{"from": {"type": "string"}}), "argument 'from'"),
+        (tool(**KEYWORD), "argument 'from'"),
         (tool(self={"type": "string"}), "argument 'self'"),
         (tool(place={"type": "object", "properties": {"x": {"type": "integer"}}}), "argument 'place'"),
         (tool(what={}), "argument 'what'"),
