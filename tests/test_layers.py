@@ -205,6 +205,7 @@ def test_layers_that_are_not_kept_are_complained_of(tmp_path: Path, file: str, t
 # ------------------------------------------------------------------------------------------------------ dependencies
 
 WITH_ANOTHER = {"starlette": "fastapi", "pydantic_core": "pydantic", "omegaconf": "nemo-gym", "ray": "nemo-gym"}
+WITH_ANOTHER |= {"tokenizers": "transformers"}
 """Modules of packages that always come with one that is asked for, and with which one uses it."""
 
 PACKAGES = "import json; from importlib.metadata import packages_distributions as p; print(json.dumps(p()))"
@@ -232,7 +233,7 @@ PROGRAMS = PurePath("sandbox", "confinement")
 
 def own(files: dict[PurePath, File], module: str, folder: PurePath | None = None) -> PurePath | None:
     """The environment's file that holds a module, or a name in it, for a file in a folder."""
-    for root in (PurePath(), PurePath("tests"), *([PROGRAMS] if folder == PROGRAMS else [])):
+    for root in (PurePath(), PurePath("tests"), PurePath("train"), *([PROGRAMS] if folder == PROGRAMS else [])):
         parts = module.split(".")
         for end in range(len(parts), 0, -1):
             path = root.joinpath(*parts[:end])
@@ -278,5 +279,12 @@ def test_what_is_imported_is_depended_on_by_name(
     groups = names([each for group in project["dependency-groups"].values() for each in group])
     served = reached(all_of_it, PurePath("server.py"))
     found = undeclared(served, all_of_it, dependencies, packages)  # without the group dev, as in the image
-    found += undeclared(all_of_it, all_of_it, dependencies | groups, packages)
+    training = {path: file for path, file in all_of_it.items() if path.parts[0] == "train"}
+    rest = {path: file for path, file in all_of_it.items() if path not in training}
+    found += undeclared(rest, all_of_it, dependencies | groups, packages)
+    # A project of its own, which has nothing of the environment's packages.
+    trainers = tomllib.loads((kinds[kind] / "train" / "pyproject.toml").read_text(encoding="utf-8"))
+    for path in training:
+        with_it = reached(all_of_it, path)
+        found += undeclared(with_it, all_of_it, names(trainers["project"]["dependencies"]), packages)
     assert not found, "\n".join(["", *found])

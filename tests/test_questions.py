@@ -101,7 +101,7 @@ def test_nothing_is_empty_or_left_over(rendered: tuple[Path, dict[str, Any]]) ->
             continue
         for answer in (answers["description"], answers["description"][:57].rstrip(), answers["user_name"]):
             text = text.replace(answer, "").replace(json.dumps(answer, ensure_ascii=False)[1:-1], "")
-        assert "{%" not in text, name
+        assert "{%" not in text or name == "train/tiny.py", name  # a chat template
         assert "{{" not in text or path.suffix == ".py", name  # f-strings have braces
 
 

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ from gymkit.items import Item
 from gymkit.project import ROOT, environment_name
 from gymkit.replies import LINE, error_text
 from gymkit.terminal import console
-from gymkit.waiting import LONGEST_WAIT, seconds_to_wait
+from gymkit.waiting import FULL, LONGEST_WAIT, seconds_to_wait
 
 LOCAL_URL = "http://127.0.0.1:11000"
 TOOL_SECONDS = 300
@@ -35,6 +35,10 @@ NOT_THERE = frozenset({502, 503, 504})
 
 class RolloutError(CommandError):
     """The rollout cannot go on; the message is one line for the person who started it."""
+
+
+class EnvironmentFull(RolloutError):
+    """The environment has no place for a session, and had none for a while."""
 
 
 class EnvironmentClient:
@@ -135,7 +139,9 @@ class EnvironmentClient:
             raise RolloutError(f"{self.url}{path} answered with what is no JSON: {error_text(response.text)}") from None
 
     def _refused(self, response: requests.Response, path: str) -> NoReturn:
-        raise RolloutError(f"{self.url}{path} answered {response.status_code}: {_said(response)}")
+        said = _said(response)
+        kind = EnvironmentFull if response.status_code == 503 and FULL in said else RolloutError
+        raise kind(f"{self.url}{path} answered {response.status_code}: {said}")
 
 
 def _said(response: requests.Response) -> str:
@@ -191,8 +197,12 @@ def environment_at(health: requests.Response) -> str | None:
 
 
 @contextmanager
-def running_environment(url: str | None) -> Iterator[str]:
+def running_environment(url: str | None, python: Sequence[str] = (sys.executable,)) -> Iterator[str]:
     """The URL of a running environment: the given one, the one on port 11000, or one started for the occasion.
+
+    Args:
+        url: Of one that runs, or None.
+        python: The command that runs Python with the environment's packages.
 
     Raises:
         RolloutError: it did not start; the message has what it said last.
@@ -207,13 +217,16 @@ def running_environment(url: str | None) -> Iterator[str]:
             return
     except requests.RequestException:
         pass
-    with started_environment() as started:
+    with started_environment(python) as started:
         yield started
 
 
 @contextmanager
-def started_environment() -> Iterator[str]:
+def started_environment(python: Sequence[str] = (sys.executable,)) -> Iterator[str]:
     """The URL of an environment that is started for the occasion, on a free port of this machine.
+
+    Args:
+        python: The command that runs Python with the environment's packages.
 
     Raises:
         RolloutError: it did not start; the message has what it said last.
@@ -225,7 +238,7 @@ def started_environment() -> Iterator[str]:
     server_env = os.environ | {"PORT": str(port), "ENV_HOST": "127.0.0.1"}
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "server.py")], cwd=ROOT, env=server_env, stdout=log, stderr=subprocess.STDOUT
+            [*python, str(ROOT / "server.py")], cwd=ROOT, env=server_env, stdout=log, stderr=subprocess.STDOUT
         )
         try:
             with console.status("Starting the environment ..."):

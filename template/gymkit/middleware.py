@@ -30,6 +30,7 @@ from gymkit.rate_limit import RateLimit
 from gymkit.redaction import redacted_bytes, secrets_of_environ
 from gymkit.sessions import Session, SessionStore
 from gymkit.shares import Shares
+from gymkit.waiting import FULL
 
 log = logging.getLogger("gymkit")
 
@@ -222,7 +223,7 @@ class GymMiddleware:
         except (NoPlace, NoMemory) as full:
             retry = (b"retry-after", str(RETRY_AFTER_SECONDS).encode())
             text = str(full) or "other requests take the memory that there is for large ones."
-            await send_error(send_with_cookie, 503, f"the environment is full: {text}", [retry])
+            await send_error(send_with_cookie, 503, f"{FULL}: {text}", [retry])
         except ClientDisconnect:
             pass  # It left before its request had arrived: nobody to answer.
         except asyncio.CancelledError:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 
+FULL = "the environment is full"
+"""With this begins the text of a 503 that says so."""
 LONGEST_WAIT = 300.0
 """Seconds. Who wants to be asked again only after longer than this is not waited for."""
 
