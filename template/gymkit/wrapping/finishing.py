@@ -20,9 +20,7 @@ from gymkit.wrapping.interface import WrapError
 MAX_TURNS = 50
 
 
-def finish(
-    answer: Path, server_class: type, splits: dict[str, list[dict[str, Any]]], schema: Any, player: Player
-) -> None:
+def finish(answer: Path, server_class: type, splits: data.Splits, schema: Any, player: Player) -> None:
     """Write rows and cases, and into `answer` the reward of each task, which calls failed, and what was written.
 
     Raises:

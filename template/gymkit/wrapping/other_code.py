@@ -127,7 +127,7 @@ def _task(split: str, number: int) -> dict[str, Any]:
 
 def _dataset_tasks(wrapped: Wrapped, name: str) -> str:
     (config,) = wrapped.interface.constructor
-    imports = import_lines([(wrapped.interface.module, wrapped.interface.name), *map(tuple, config.imports)])
+    imports = import_lines([(wrapped.interface.module, wrapped.interface.name), *config.imports])
     head = TASKS_HEAD.format(to_do="The dataset's configuration says how hard they are, SIZES how many there are.")
     lines = "\n".join(["from itertools import count", "from typing import Any", "", *imports])
     body = DATASET_TASKS.format(kind=wrapped.kind, config=config.type, name=name)

@@ -89,8 +89,8 @@ def _imports(wrapped: Wrapped) -> list[str]:
         ("gymkit.tools", "ToolResponse"),
     }
     lines = [f"from {module} import {name}" for module, name in sorted(needed)]
-    own = {item for method in interface.methods for each in method.parameters for item in map(tuple, each.imports)}
-    own |= {item for each in interface.constructor for item in map(tuple, each.imports)}
+    own = {item for method in interface.methods for each in method.parameters for item in each.imports}
+    own |= {item for each in interface.constructor for item in each.imports}
     if interface.name:
         own.add((interface.module, interface.name))
     elif "." in interface.module:
@@ -124,9 +124,9 @@ def _model(method: Method) -> str:
         return 'class NoArguments(ToolRequest):\n    """A tool without arguments."""\n'
     lines = [f"class {_request(method)}(ToolRequest):"]
     for each in method.parameters:
-        kind = renamed(each.type, map(tuple, each.imports))
+        kind = renamed(each.type, each.imports)
         begin = f"    {_field(each.name)}: {kind} = Field("
-        arguments = [] if each.default is None else [f"default={renamed(each.default, map(tuple, each.imports))}"]
+        arguments = [] if each.default is None else [f"default={renamed(each.default, each.imports)}"]
         if each.limits:
             arguments.append(each.limits)
         if _field(each.name) != each.name:
