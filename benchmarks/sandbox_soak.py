@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from served import Agent, Served, served
+from served import Agent, Served, descendants, served
 
 FAULTS = (
     "import os\nos._exit(1)",
@@ -83,6 +83,19 @@ def episode(environment: Served, play: Player, row: Row, wrong: bool, fault: str
     return right
 
 
+def of_sandboxes(environment: Served) -> list[str]:
+    """The command lines of the processes below the server's that are no workers of its own."""
+    found = []
+    for pid in descendants(environment.pid):
+        try:
+            found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue
+    return [
+        line for line in found if not any(f"/{worker}.py " in line for worker in ("fork_server", "symbolic_worker"))
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("environment", type=Path)
@@ -103,22 +116,20 @@ def main() -> None:
         def of_number(number: int) -> bool:
             return episode(environment, play, rows[number % len(rows)], number % 3 == 2, faults[number])
 
-        of_number(1)
-        processes = environment.descendants()  # the fork server
         wrong = list(pool.map(of_number, range(50))).count(False)
         rss, descriptors = environment.rss_mb(), environment.descriptors()
         print(f"after 50 episodes: {rss:.0f} MB, {descriptors} descriptors", flush=True)
         wrong += list(pool.map(of_number, range(50, arguments.episodes))).count(False)
         time.sleep(2)
-        left = environment.descendants() - processes, environment.folders(), environment.descriptors() - descriptors
+        left = of_sandboxes(environment), environment.folders(), environment.descriptors() - descriptors
         grown = environment.rss_mb() / rss - 1
     seconds = time.monotonic() - started
     print(
         f"after {arguments.episodes} episodes, {sum(map(bool, faults))} with a fault, {seconds:.0f} s: "
         f"{wrong} rewards wrong; memory {grown:+.1%}; "
-        f"left over: {left[0]} processes, {left[1]} folders, {left[2]} descriptors"
+        f"left over: processes {left[0]}, {left[1]} folders, {left[2]} descriptors"
     )
-    sys.exit(wrong > 0 or left[0] > 0 or left[1] > 0 or left[2] > 0 or grown > 0.1)
+    sys.exit(wrong > 0 or len(left[0]) > 0 or left[1] > 0 or left[2] > 0 or grown > 0.1)
 
 
 if __name__ == "__main__":

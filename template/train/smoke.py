@@ -27,8 +27,8 @@ from gymkit.rows import data_path, read_rows
 from gymkit.terminal import console
 
 FORMS: dict[int, dict[str, Any]] = {
-    2: {"played": 64, "rows": 64, "warm_steps": 60, "steps": 6, "samples": 1},
-    15: {"played": 560, "rows": 128, "warm_steps": 350, "steps": 150, "samples": 8},
+    2: {"played": 64, "rows": 64, "warm_steps": 60, "steps": 6, "prompts": 4, "samples": 1},
+    15: {"played": 560, "rows": 64, "warm_steps": 450, "steps": 150, "prompts": 8, "samples": 8},
 }
 """What is done in so many minutes, on two cores of 2026."""
 
@@ -48,9 +48,9 @@ def arguments() -> Namespace:
     changes.add_argument("--rows", type=int, help="training rows for GRPO, from the first on")
     changes.add_argument("--warm-steps", type=int, help="updates of the warm start")
     changes.add_argument("--steps", type=int, help="updates of GRPO")
-    changes.add_argument("--prompts", type=int, default=4, help="rows of a step of GRPO")
+    changes.add_argument("--prompts", type=int, help="rows of a step of GRPO")
     changes.add_argument("--generations", type=int, default=16, help="episodes of each row in a step")
-    changes.add_argument("--learning-rate", type=float, default=3e-4, help="of GRPO")
+    changes.add_argument("--learning-rate", type=float, default=2e-4, help="of GRPO")
     changes.add_argument("--samples", type=int, help="episodes of each row, to evaluate")
     changes.add_argument("--max-turns", type=int, default=8, help="tool calls of an episode, one after the other")
     changes.add_argument("--max-tokens", type=int, default=220, help="of an episode behind its prompt")
