@@ -108,9 +108,7 @@ def _limited(source: Source, limits: Mapping[str, Any]) -> Source:
         return source
     text = _written(limits)
     imports = source.imports | {("typing", "Annotated"), ("pydantic", "Field")}
-    return Source(
-        f"Annotated[{source.text}, Field({text})]", f"Annotated[{source.json_text}, Field({text})]", imports
-    )
+    return Source(f"Annotated[{source.text}, Field({text})]", f"Annotated[{source.json_text}, Field({text})]", imports)
 
 
 def _written(limits: Mapping[str, Any]) -> str:
