@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from functools import cache
 
 from sandbox.confinement import PROGRAMS, PYTHON
@@ -35,6 +36,20 @@ OF_FORK_SERVERS = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
 }
 """Variables that their forks do not keep."""
+
+
+@contextlib.contextmanager
+def two_pipes() -> Iterator[tuple[int, int, int, int]]:
+    """Two pipes, of each the end to read from and the one to write to. Where their use fails, they are closed."""
+    ends: list[int] = []
+    try:
+        ends += os.pipe()
+        ends += os.pipe()
+        yield ends[0], ends[1], ends[2], ends[3]
+    except BaseException:
+        for end in ends:
+            os.close(end)
+        raise
 
 
 class NoFork(Exception):
@@ -185,16 +200,8 @@ class Forked:
         """
         while server.start():
             await asyncio.sleep(0.02)
-        pipes = [os.pipe()]
-        try:
-            pipes.append(os.pipe())
-            (control_end, control), (status, status_end) = pipes
-            given = [control_end, stdout, stderr, status_end]
-            process = await _in_thread(server, given)
-        except BaseException:
-            for descriptor in (each for pipe in pipes for each in pipe):
-                os.close(descriptor)
-            raise
+        with two_pipes() as (control_end, control, status, status_end):
+            process = await _in_thread(server, [control_end, stdout, stderr, status_end])
         os.close(control_end)
         os.close(status_end)
         os.set_blocking(control, False)

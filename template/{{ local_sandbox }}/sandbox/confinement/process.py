@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from sandbox.confinement import PROGRAMS, PYTHON, ConfinementError, Limits
-from sandbox.confinement.forks import Forked, ForkServer, NoFork
+from sandbox.confinement.forks import Forked, ForkServer, NoFork, two_pipes
 from sandbox.confinement.place import Place
 from sandbox.confinement.view import View
 
@@ -129,16 +129,8 @@ class Confined:
 
     @classmethod
     async def _guarded(cls, place: Place, start: Callable[[int, int], Awaitable[Guard]]) -> "Confined":
-        descriptors: list[int] = []
-        try:
-            for _ in range(2):
-                descriptors += os.pipe()
-            stdout, stdout_end, stderr, stderr_end = descriptors
+        with two_pipes() as (stdout, stdout_end, stderr, stderr_end):
             guard = await start(stdout_end, stderr_end)
-        except BaseException:
-            for descriptor in descriptors:
-                os.close(descriptor)
-            raise
         os.close(stdout_end)
         os.close(stderr_end)
         os.set_blocking(stdout, False)
