@@ -37,8 +37,6 @@ LATE = (
     "IPython.core.magics.execution",
     "IPython.core.magics.namespace",
     "IPython.core.oinspect",
-    "IPython.extensions.storemagic",
-    "ipykernel.debugger",
     "pexpect",
     "pygments.formatters.terminal256",
     "stack_data",
@@ -160,6 +158,7 @@ def begin() -> socket.socket:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
+    kernel.prepare()
     preload(LATE)
     missing = preload(sys.argv[1:])
     for name, module in list(sys.modules.items()):
