@@ -28,6 +28,7 @@ from gymkit.rows import demo_row, expected_output
 from gymkit.server import CannotServe
 from sandbox.backend import SandboxSettings, check
 from sandbox.confinement import Level
+from sandbox.confinement.guard import FEW, remove
 from sandbox.confinement.files import FileError, read_beneath, write_beneath
 from sandbox.confinement.place import Place
 from sandbox.confinement.view import Strongest, View, strongest_level
@@ -244,6 +245,11 @@ def test_closing_its_output(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> No
     # For good: the interpreter fails over it, and is replaced.
     monkeypatch.setattr("sandbox.confinement.jupyter.INTERRUPT_SECONDS", 1)
     bench.attack("import sys\nsys.stdout.buffer.close()", seconds=1)
+
+
+def test_a_command_whose_output_nobody_reads_any_more(bench: Bench) -> None:
+    """It is ended by SIGPIPE, which Python ignores."""
+    assert bench.tool("run_shell", command="yes | head -n 1; echo ${PIPESTATUS[0]}") == "y\n141"
 
 
 def test_ten_thousand_files(bench: Bench) -> None:
@@ -465,6 +471,25 @@ def test_sessions_leave_no_process_no_folder_and_no_descriptor(
 
 
 # ----------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("count", [FEW // 2, FEW + 2])
+def test_a_folder_is_removed_and_nothing_that_links_in_it_lead_to(tmp_path: Path, count: int) -> None:
+    other = tmp_path / "other"
+    (other / "inner").mkdir(parents=True)
+    (other / "inner/file").touch()
+    folder = tmp_path / "folder"
+    (folder / "deep/deeper").mkdir(parents=True)
+    for number in range(count):
+        (folder / f"deep/{number}").touch()
+    (folder / "deep/deeper/link").symlink_to(other / "inner")
+    (folder / "link").symlink_to(other / "inner/file")
+    with pytest.MonkeyPatch.context() as patch:
+        if count < FEW:
+            patch.setattr(subprocess, "run", None)
+        remove(str(folder))
+    assert not folder.exists()
+    assert (other / "inner/file").exists()
 
 
 def test_files_below_a_folder(tmp_path: Path) -> None:

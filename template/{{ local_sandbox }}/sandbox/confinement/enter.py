@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import sys
 from typing import Any
 
@@ -52,6 +53,7 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     become(order)
     command = order["command"]
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would what it becomes.
     try:
         os.execve(command[0], command, order["environment"])
     except OSError as error:

@@ -34,8 +34,10 @@ CONTROL, STDOUT, STDERR, STATUS = range(4)
 LATE = (
     "IPython.core.completerlib",
     "IPython.core.debugger",
+    "IPython.core.logger",
     "IPython.core.magics.execution",
     "IPython.core.magics.namespace",
+    "IPython.core.magics.osm",
     "IPython.core.oinspect",
     "pexpect",
     "pygments.formatters.terminal256",
@@ -45,6 +47,9 @@ LATE = (
     "tornado.queues",
 )
 """What IPython imports only when a kernel starts, or fails with a cell."""
+
+OFTEN = ("csv", "decimal", "difflib", "fractions", "sqlite3", "statistics", "xml.etree.ElementTree")
+"""What agents import often of the standard library; a sandbox cannot keep what it compiles of it."""
 
 
 def preload(packages: Sequence[str]) -> list[str]:
@@ -159,7 +164,7 @@ def begin() -> socket.socket:
     os.dup2(null, 0)
     os.close(null)
     kernel.prepare()
-    preload(LATE)
+    preload(LATE + OFTEN)
     missing = preload(sys.argv[1:])
     for name, module in list(sys.modules.items()):
         if os.path.dirname(getattr(module, "__file__", None) or "") == here and name != "__main__":

@@ -144,6 +144,10 @@ def prepare() -> None:
         publish({"text/plain": cut(str(formats.get("text/plain", "")))}, metadata)
 
     hook.write_format_data = write_format_data
+    # What a first cell makes: a way to run it, and to show a value.
+    kernel.shell.run_cell("None", store_history=False, silent=True)
+    kernel.shell.last_execution_result = None
+    kernel.shell.display_formatter.format(0)
 
 
 def main(connection_file: str) -> None:
