@@ -89,8 +89,9 @@ class Kernel:
         if self._forks is not None:
             try:
                 connection, view = self._prepare()
-                forked = Confined.fork(self._forks, connection, view, self.limits, owner=True)
-                return await self._begin(await forked, seconds)
+                what = {"connection": connection}
+                forked = await Confined.fork(self._forks, what, view, self.limits, owner=True)
+                return await self._begin(forked, seconds)
             except (NoFork, Ended) as error:
                 log.warning("A sandbox starts slowly, without a fork: %s", error)
                 await self.end()

@@ -84,6 +84,7 @@ class Room:
         return self._fork_between() if self._flags & os.CLONE_NEWUSER else self._fork()
 
     def _fork(self) -> int:
+        reader, writer = os.pipe()
         own = os.open("/proc/self/ns/pid", os.O_RDONLY)
         os.setns(self._process, os.CLONE_NEWPID)
         child = -1
@@ -95,6 +96,13 @@ class Room:
             os.close(own)
         if child == 0:
             self._enter(self._flags & ~os.CLONE_NEWPID)
+            os.write(writer, b"1")
+            return 0
+        os.close(writer)
+        entered = os.read(reader, 1)
+        os.close(reader)
+        if not entered:
+            raise RuntimeError("no process in the namespaces")
         return child
 
     def _fork_between(self) -> int:
