@@ -356,8 +356,12 @@ def alive(processes: dict[int, str]) -> list[int]:
     return left
 
 
-LEAVING = "import subprocess\nsubprocess.Popen('setsid sleep 300 & sleep 300', shell=True)"
-"""A cell that leaves processes behind, one of them in a session of its own."""
+LEAVING = f"""
+import subprocess
+subprocess.Popen('setsid sleep 300 & sleep 300', shell=True)
+for number in range({2 * FEW}): open(str(number), 'w').close()
+"""
+"""A cell that leaves processes behind, one of them in a session of its own, and many files."""
 LOOKING = "cat /proc/[0-9]*/environ 2>/dev/null"
 
 HOLDER = f"""
