@@ -488,10 +488,12 @@ def test_a_folder_is_removed_and_nothing_that_links_in_it_lead_to(tmp_path: Path
         (folder / f"deep/{number}").touch()
     (folder / "deep/deeper/link").symlink_to(other / "inner")
     (folder / "link").symlink_to(other / "inner/file")
+    started = []
+    real = subprocess.run
     with pytest.MonkeyPatch.context() as patch:
-        if count < FEW:
-            patch.setattr(subprocess, "run", None)
+        patch.setattr(subprocess, "run", lambda command, **named: (started.append(command), real(command, **named)))
         remove(str(folder))
+    assert bool(started) == (count > FEW)
     assert not folder.exists()
     assert (other / "inner/file").exists()
 

@@ -112,6 +112,39 @@ def test_no_two_forks_draw_the_same(level: Level, caplog: pytest.LogCaptureFixtu
     assert is_a_fork(caplog)
 
 
+EARLY = """
+import multiprocessing, platform, site, tempfile, uuid
+
+uuid.getnode(), tempfile.gettempdir(), tempfile._get_candidate_names(), platform.uname(), site.getuserbase()
+multiprocessing.current_process().authkey
+"""
+LATER = """
+import multiprocessing, os, platform, site, tempfile, uuid
+
+print(uuid._node, tempfile.gettempdir() == os.environ['TMPDIR'], platform.node() == os.uname().nodename,
+      site.getuserbase().startswith(os.environ['HOME']), bytes(multiprocessing.current_process().authkey).hex())
+"""
+
+
+def test_what_a_package_draws_before_the_fork_is_drawn_anew(
+    level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "early.py").write_text(EARLY)
+    server = ForkServer(("early",), fixed_environment() | OF_FORK_SERVERS | {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr("sandbox.backend.forks_of", lambda settings: server)
+
+    async def look() -> list[str]:
+        await loaded(server)
+        assert server.pid is not None
+        async with started() as one, started() as other:
+            return [*(await run(one, LATER)).split(), *(await run(other, LATER)).split()]
+
+    *said, authkey = asyncio.run(look())
+    server.close()
+    assert said[:4] == said[5:] == ["None", "True", "True", "True"]
+    assert said[4] != authkey
+
+
 SEARCH = """
 import os, sys
 flip = bytes(byte ^ 0x55 for byte in range(256))

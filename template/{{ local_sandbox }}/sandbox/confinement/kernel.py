@@ -65,7 +65,8 @@ class Shell(ZMQInteractiveShell):
         """Take on the working folder and the environment that this process has now."""
         self.profile_dir = profile_dir
         self.starting_dir = os.getcwd()
-        self.history_manager.dir_hist[:] = [Path.cwd()]
+        history: Any = self.history_manager
+        history.dir_hist[:] = [Path.cwd()]
         self.init_pushd_popd_magic()
         self.init_environment()
 
@@ -81,7 +82,8 @@ class Kernel(IPythonKernel):
 
     def __init__(self, **named: Any) -> None:
         super().__init__(**named)
-        self.shell.extension_manager.load_extension("storemagic")
+        shell: Any = self.shell
+        shell.extension_manager.load_extension("storemagic")
 
     def move_in(self, **named: Any) -> "Kernel":
         """Take on what an application gives to a kernel that it makes: its sockets, threads and so on."""
@@ -90,10 +92,10 @@ class Kernel(IPythonKernel):
                 setattr(self, name, value)
         self.ident = str(uuid.uuid4())
         self._stdout, self._stderr = sys.stdout, sys.stderr
-        self.shell.move_in(self.profile_dir)
-        hook: Any = self.shell.displayhook
-        hook.topic = self._topic("execute_result")
-        for publisher in (hook, self.shell.display_pub):
+        shell: Any = self.shell
+        shell.move_in(self.profile_dir)
+        shell.displayhook.topic = self._topic("execute_result")
+        for publisher in (shell.displayhook, shell.display_pub):
             publisher.session, publisher.pub_socket = self.session, self.iopub_socket
         return self
 
@@ -136,18 +138,17 @@ def prepare() -> None:
 
     del sys.modules["debugpy"]
     config = Config({"HistoryManager": {"enabled": False, "hist_file": ":memory:"}})
-    kernel = Kernel.instance(config=config)
-    hook: Any = kernel.shell.displayhook
-    publish = hook.write_format_data
+    shell: Any = Kernel.instance(config=config).shell
+    publish = shell.displayhook.write_format_data
 
     def write_format_data(formats: dict[str, Any], metadata: Any = None) -> None:
         publish({"text/plain": cut(str(formats.get("text/plain", "")))}, metadata)
 
-    hook.write_format_data = write_format_data
+    shell.displayhook.write_format_data = write_format_data
     # What a first cell makes: a way to run it, and to show a value.
-    kernel.shell.run_cell("None", store_history=False, silent=True)
-    kernel.shell.last_execution_result = None
-    kernel.shell.display_formatter.format(0)
+    shell.run_cell("None", store_history=False, silent=True)
+    shell.last_execution_result = None
+    shell.display_formatter.format(0)
 
 
 def main(connection_file: str) -> None:
