@@ -28,8 +28,8 @@ from gymkit.rows import demo_row, expected_output
 from gymkit.server import CannotServe
 from sandbox.backend import SandboxSettings, check
 from sandbox.confinement import Level
-from sandbox.confinement.guard import FEW, remove
 from sandbox.confinement.files import FileError, read_beneath, write_beneath
+from sandbox.confinement.guard import FEW, remove
 from sandbox.confinement.place import Place
 from sandbox.confinement.view import Strongest, View, strongest_level
 
