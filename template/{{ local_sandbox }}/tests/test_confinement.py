@@ -27,7 +27,7 @@ from gymkit import project
 from gymkit.rows import demo_row, expected_output
 from gymkit.server import CannotServe
 from sandbox.backend import SandboxSettings, check
-from sandbox.confinement import Level
+from sandbox.confinement import Level, jupyter
 from sandbox.confinement.files import FileError, read_beneath, write_beneath
 from sandbox.confinement.guard import FEW, remove
 from sandbox.confinement.place import Place
@@ -165,6 +165,13 @@ def test_a_gigabyte_of_output(bench: Bench) -> None:
         assert "left out" in output or "too much" in output or "started anew" in output
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 150, f"the server has grown by {grown:.0f} MB"
+
+
+def test_a_value_that_does_not_arrive_is_said_to_be_missing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jupyter, "LATE_SECONDS", 0.2)
+    output = bench.tool("run_python", code="import os\nget_ipython().kernel.iopub_thread.stop()\nprint('printed')\n'shown'")
+    assert output == "printed\n[stderr]\n[Values or figures may be missing: they did not arrive in time.]"
+    bench.tool("run_python", code="os._exit(1)")
 
 
 def test_ten_gigabytes_of_memory(bench: Bench) -> None:

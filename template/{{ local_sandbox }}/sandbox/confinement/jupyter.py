@@ -34,8 +34,8 @@ MESSAGES_BYTES = 64_000_000
 MESSAGES_WAITING = 16
 INTERRUPT_SECONDS = 3
 """How long an interrupted cell may take to end; after that its interpreter is killed."""
-LATE_SECONDS = 2
-"""How long to wait, when a cell is done, for what it has sent on another socket."""
+LATE_SECONDS = 5
+"""How long to wait, when a cell is done, for what it has sent on another socket: seldom longer than milliseconds."""
 
 ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]")
 
@@ -50,6 +50,8 @@ class Execution:
     traceback: str | None = None
     figures: int = 0
     interrupted: bool = False
+    incomplete: bool = False
+    """Values or figures may be missing: they did not arrive in time."""
     dead: bool = False
     """The interpreter has ended, or had to be ended."""
 
@@ -231,6 +233,8 @@ class Kernel:
         execution.stdout, execution.stderr = output.stdout.text(), output.stderr.text()
         if output.too_much.is_set():
             execution.stderr += "\n[It was stopped, for it printed or showed too much.]"
+        if execution.incomplete:
+            execution.stderr += "\n[Values or figures may be missing: they did not arrive in time.]"
         return execution
 
     async def _run(self, code: str, seconds: float, execution: Execution, output: Output) -> None:
@@ -266,6 +270,7 @@ class Kernel:
             for task in (reply, collected, too_much):
                 task.cancel()
         if not execution.dead and (output.too_much.is_set() or not collected.done()):
+            execution.incomplete = not output.too_much.is_set()
             await self._subscribe_anew()
 
     async def _subscribe_anew(self) -> None:
