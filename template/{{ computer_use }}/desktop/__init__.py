@@ -8,6 +8,8 @@
 The application is not part of a desktop: server.py says which one is opened, with which files.
 """
 
+import asyncio
+from time import monotonic
 from typing import Literal, Protocol
 
 from PIL.Image import Image
@@ -36,6 +38,13 @@ class Desktop(Protocol):
 
     async def screenshot(self) -> Image:
         """The screen as an RGB picture, `width` x `height`."""
+        ...
+
+    async def still_picture(self, quiet: float, limit: float) -> Image:
+        """The screen, once what was done has been handled, and nothing on it has changed for `quiet` seconds.
+
+        It is not waited for longer than `limit` seconds.
+        """
         ...
 
     async def cursor(self) -> tuple[int, int]:
@@ -84,3 +93,18 @@ class Desktop(Protocol):
     async def close(self) -> None:
         """End the desktop and everything on it. A second call changes nothing; it never raises."""
         ...
+
+
+async def still_by_pictures(desktop: Desktop, quiet: float, limit: float) -> Image:
+    """`Desktop.still_picture` where nothing says when something is drawn: pictures are compared."""
+    end = monotonic() + limit
+    picture = await desktop.screenshot()
+    pixels = await asyncio.to_thread(picture.tobytes)
+    still_since = monotonic()
+    while (now := monotonic()) - still_since < quiet and now < end:
+        await asyncio.sleep(quiet / 4)
+        picture, before = await desktop.screenshot(), pixels
+        pixels = await asyncio.to_thread(picture.tobytes)
+        if pixels != before:
+            still_since = monotonic()
+    return picture

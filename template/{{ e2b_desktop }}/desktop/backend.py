@@ -15,7 +15,7 @@ from PIL.Image import Image
 from PIL.Image import open as open_image
 from pydantic import BaseModel, Field
 
-from desktop import Button, Desktop, DesktopLost
+from desktop import Button, Desktop, DesktopLost, still_by_pictures
 from desktop.machine import Machine
 
 if TYPE_CHECKING:
@@ -84,6 +84,10 @@ def check(settings: DesktopSettings | None = None) -> None:
         log.warning("E2B_API_KEY is not set: no desktop can be had. Set it, and start the server again.")
 
 
+def get_ready(settings: DesktopSettings) -> None:
+    """Nothing is started before a desktop is wanted."""
+
+
 def make_desktop(settings: DesktopSettings) -> Desktop:
     """A desktop that is not yet started."""
     return E2BDesktop(settings)
@@ -129,6 +133,9 @@ class E2BDesktop:
 
     def _screenshot(self) -> Image:
         return open_image(io.BytesIO(self._remote.screenshot())).convert("RGB")
+
+    async def still_picture(self, quiet: float, limit: float) -> Image:
+        return await still_by_pictures(self, quiet, limit)
 
     async def cursor(self) -> tuple[int, int]:
         return await self._machine.call(self._remote.get_cursor_position)

@@ -1,12 +1,14 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """The screen, mouse and keyboard of an X display.
 
-Pictures come by the core protocol, input goes by XTEST, the shape of the pointer is XFIXES's.
+Pictures come by the core protocol, input goes by XTEST, the shape of the pointer is XFIXES's, and DAMAGE says when
+something is drawn.
 Every call blocks. A `Screen` belongs to one thread at a time.
 """
 
 import functools
 import io
+import select
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -14,6 +16,7 @@ from threading import Event
 from typing import Any
 
 import xcffib
+import xcffib.damage
 import xcffib.xfixes
 import xcffib.xproto
 import xcffib.xtest
@@ -32,7 +35,10 @@ CHUNK = 20
 CHUNK_SECONDS = 0.005
 PING_SECONDS = 1.0
 """A window that has not answered by then is not waited for."""
+WAKE_SECONDS = 0.02
+"""So often the window manager is woken while a window is waited for."""
 SUBSTRUCTURE_NOTIFY = 1 << 19
+PROPERTY_CHANGE = 1 << 22
 CLIENT_MESSAGE = 33
 
 
@@ -109,7 +115,12 @@ class Screen:
         self._test: Any = self._connection(xcffib.xtest.key)
         self._fixes: Any = self._connection(xcffib.xfixes.key)
         self._fixes.QueryVersion(5, 0).reply()
-        self._core.ChangeWindowAttributes(self._root, xcffib.xproto.CW.EventMask, [SUBSTRUCTURE_NOTIFY])
+        mask = SUBSTRUCTURE_NOTIFY | PROPERTY_CHANGE
+        self._core.ChangeWindowAttributes(self._root, xcffib.xproto.CW.EventMask, [mask])
+        self._input_since = True
+        self._changed_at = time.monotonic()
+        self._damage: Any = None
+        self._watch_drawing()
         self._pings = 0
         self._talking: set[int] = set()
         self._silent: set[int] = set()
@@ -127,10 +138,36 @@ class Screen:
         No pictures of the screen, no input, no properties of the root window, no keyboard, no other extension. None
         where the X server does not have its SECURITY extension.
         """
-        if not self._core.QueryExtension(len(_Security.key.name), _Security.key.name).reply().present:
+        if not self._has_extension(_Security.key.name):
             return None
         security: Any = self._connection(_Security.key)
         return security.generate_authorization().reply().cookie
+
+    def _has_extension(self, name: str) -> bool:
+        return bool(self._core.QueryExtension(len(name), name).reply().present)
+
+    def _watch_drawing(self) -> None:
+        """Have an event come when anything is drawn on the screen, in whatever window."""
+        if self._has_extension(xcffib.damage.key.name):
+            self._damage = self._connection(xcffib.damage.key)
+            self._damage.QueryVersion(1, 1).reply()
+            self._watched = self._connection.generate_id()
+            self._damage.Create(self._watched, self._root, xcffib.damage.ReportLevel.NonEmpty)
+
+    def _next_event(self, until: float) -> Any:
+        """The next event, or None when it is that late (`time.monotonic`). It notes what has been drawn."""
+        self._connection.flush()
+        while (event := self._connection.poll_for_event()) is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            poll = select.poll()
+            poll.register(self._connection.get_file_descriptor(), select.POLLIN)
+            poll.poll(left * 1000)
+        if isinstance(event, xcffib.damage.NotifyEvent):
+            self._changed_at = time.monotonic()
+            self._damage.Subtract(self._watched, 0, 0)  # The next event comes after that.
+        return event
 
     def _sync(self) -> None:
         """Wait until the X server has done all that it was told."""
@@ -151,18 +188,14 @@ class Screen:
         protocols = self._atom("WM_PROTOCOLS")
         message = struct.pack("=BBHII5I", CLIENT_MESSAGE, 32, 0, window, protocols, ping, self._pings, window, 0, 0)
         self._core.SendEvent(False, window, 0, message)
-        self._connection.flush()
         deadline = time.monotonic() + PING_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                event = self._connection.poll_for_event()
-            except xcffib.Error:
-                return  # The window has gone meanwhile.
-            if event is None:
-                time.sleep(0.002)
-            elif isinstance(event, xcffib.xproto.ClientMessageEvent) and event.data.data32[1] == self._pings:
-                self._talking.add(window)
-                return
+        try:
+            while (event := self._next_event(deadline)) is not None:
+                if isinstance(event, xcffib.xproto.ClientMessageEvent) and event.data.data32[1] == self._pings:
+                    self._talking.add(window)
+                    return
+        except xcffib.Error:
+            return  # The window has gone meanwhile.
         if window not in self._talking:
             self._silent.add(window)
 
@@ -202,20 +235,77 @@ class Screen:
         return picture
 
     @_checked
-    def has_window_manager(self) -> bool:
-        """Whether a window manager has said that it is there."""
-        return bool(self._property(self._root, "_NET_SUPPORTING_WM_CHECK"))
+    def still_picture(self, quiet: float, seconds: float) -> Image.Image | None:
+        """The screen as by `capture`, once nothing has been drawn on it for a while.
+
+        What is waited for: that the active window has had all input so far; and from then on, or from what is drawn
+        later, that nothing is drawn for `quiet` seconds, until after the picture. Where there was no input, the time
+        that has passed already counts.
+
+        Args:
+            quiet: So many seconds.
+            seconds: For no longer than this.
+
+        Returns:
+            None where the screen was not still for so long, or the X server cannot say so (without DAMAGE).
+        """
+        end = time.monotonic() + seconds
+        while self._damage is not None:
+            self._await_window()
+            if self._input_since:
+                self._input_since, self._changed_at = False, time.monotonic()
+            self._drain()
+            while (until := self._changed_at + quiet) > time.monotonic():
+                if time.monotonic() >= end:
+                    return None
+                self._next_event(min(until, end))
+            changed_at = self._changed_at
+            picture = self.capture()
+            self._drain()
+            if changed_at == self._changed_at:
+                return picture
+        return None
+
+    def _drain(self) -> None:
+        """Take note of all events that have come."""
+        while self._next_event(0) is not None:
+            pass
 
     @_checked
-    def has_windows(self) -> bool:
-        """Whether the window manager manages any window.
+    def touch(self) -> None:
+        """Something was done that may be shown soon, though not by input from here."""
+        self._input_since = True
+
+    @_checked
+    def await_window_manager(self, seconds: float) -> bool:
+        """Wait until a window manager has said that it is there; whether so."""
+        return self._await_property("_NET_SUPPORTING_WM_CHECK", time.monotonic() + seconds)
+
+    @_checked
+    def await_windows(self, seconds: float) -> bool:
+        """Wait until the window manager manages any window; whether so.
 
         openbox may have read the wish for a window while it started, and then sleep on it. So it is woken: it looks at
         all its events when a property of the root window changes.
         """
+        end = time.monotonic() + seconds
         replace, kind = xcffib.xproto.PropMode.Replace, xcffib.xproto.Atom.CARDINAL
-        self._core.ChangeProperty(replace, self._root, self._atom("_GYMKIT_WAKE"), kind, 8, 1, [0])
-        return bool(self._property(self._root, "_NET_CLIENT_LIST"))
+        while not self._await_property("_NET_CLIENT_LIST", min(end, time.monotonic() + WAKE_SECONDS)):
+            if time.monotonic() >= end:
+                return False
+            self._core.ChangeProperty(replace, self._root, self._atom("_GYMKIT_WAKE"), kind, 8, 1, [0])
+        return True
+
+    def _await_property(self, name: str, until: float) -> bool:
+        """Wait until the root window has a property that is not empty; whether so."""
+        atom = self._atom(name)
+        while not self._property(self._root, name):
+            while (event := self._next_event(until)) is not None:
+                if isinstance(event, xcffib.xproto.PropertyNotifyEvent) and event.atom == atom:
+                    break
+            else:
+                return bool(self._property(self._root, name))
+        return True
 
     # ----------------------------------------------------------------------------------------------------- mouse
 
@@ -227,6 +317,7 @@ class Screen:
 
     @_checked
     def move(self, x: int, y: int) -> None:
+        self._input_since = True
         self._test.FakeInput(MOTION, 0, 0, self._root, x, y, 0)
         self._sync()
 
@@ -237,6 +328,7 @@ class Screen:
         self._sync()
 
     def _input(self, event: int, detail: int) -> None:
+        self._input_since = True
         self._test.FakeInput(event, detail, 0, self._root, 0, 0, 0)
 
     # -------------------------------------------------------------------------------------------------- keyboard
