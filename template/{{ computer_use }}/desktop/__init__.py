@@ -9,6 +9,7 @@ The application is not part of a desktop: server.py says which one is opened, wi
 """
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Literal, Protocol
 
@@ -40,10 +41,13 @@ class Desktop(Protocol):
         """The screen as an RGB picture, `width` x `height`."""
         ...
 
-    async def still_picture(self, quiet: float, limit: float) -> Image:
-        """The screen, once what was done has been handled, and nothing on it has changed for `quiet` seconds.
+    async def when_still[Result](self, quiet: float, limit: float, look: Callable[[Image], Result]) -> Result:
+        """What is made of the screen, once what was done has been handled, and nothing changes any more.
 
-        It is not waited for longer than `limit` seconds.
+        Args:
+            quiet: Nothing must have changed for about so many seconds.
+            limit: It is not waited for longer than this.
+            look: What is made of a picture, in a thread. It may be called several times: the last one counts.
         """
         ...
 
@@ -57,6 +61,10 @@ class Desktop(Protocol):
 
     async def button(self, button: Button, down: bool) -> None:
         """Press or release a mouse button."""
+        ...
+
+    async def click(self, x: int, y: int, button: Button, times: int) -> None:
+        """Move the pointer, then press and release a mouse button so many times."""
         ...
 
     async def scroll(self, dx: int, dy: int) -> None:
@@ -95,8 +103,10 @@ class Desktop(Protocol):
         ...
 
 
-async def still_by_pictures(desktop: Desktop, quiet: float, limit: float) -> Image:
-    """`Desktop.still_picture` where nothing says when something is drawn: pictures are compared."""
+async def when_still_by_pictures[Result](
+    desktop: Desktop, quiet: float, limit: float, look: Callable[[Image], Result]
+) -> Result:
+    """`Desktop.when_still` where nothing says when something is drawn: pictures are compared."""
     end = monotonic() + limit
     picture = await desktop.screenshot()
     pixels = await asyncio.to_thread(picture.tobytes)
@@ -107,4 +117,4 @@ async def still_by_pictures(desktop: Desktop, quiet: float, limit: float) -> Ima
         pixels = await asyncio.to_thread(picture.tobytes)
         if pixels != before:
             still_since = monotonic()
-    return picture
+    return await asyncio.to_thread(look, picture)

@@ -8,6 +8,7 @@ import os
 import shutil
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 from time import monotonic
@@ -15,7 +16,7 @@ from time import monotonic
 from PIL.Image import Image
 from pydantic import BaseModel, Field
 
-from desktop import Button, Desktop, DesktopLost, still_by_pictures
+from desktop import Button, Desktop, DesktopLost, when_still_by_pictures
 from desktop.display import commands
 from desktop.display.forks import ForkServer, fork_server
 from desktop.display.processes import Program
@@ -122,11 +123,11 @@ class LocalDesktop:
     async def screenshot(self) -> Image:
         return await self.display.call(self.display.screen.capture)
 
-    async def still_picture(self, quiet: float, limit: float) -> Image:
+    async def when_still[Result](self, quiet: float, limit: float, look: Callable[[Image], Result]) -> Result:
         end = monotonic() + limit
         watched = min(limit, WATCH_QUIETS * quiet, WATCH_SECONDS)
-        picture = await self.display.call(self.display.screen.still_picture, quiet, watched)
-        return picture or await still_by_pictures(self, quiet, end - monotonic())
+        made = await self.display.call(self.display.screen.when_still, quiet, watched, look)
+        return made[0] if made else await when_still_by_pictures(self, quiet, end - monotonic(), look)
 
     async def cursor(self) -> tuple[int, int]:
         return await self.display.call(self.display.screen.pointer)
@@ -136,6 +137,9 @@ class LocalDesktop:
 
     async def button(self, button: Button, down: bool) -> None:
         await self.display.call(self.display.screen.button, BUTTONS[button], down)
+
+    async def click(self, x: int, y: int, button: Button, times: int) -> None:
+        await self.display.call(self.display.screen.click, x, y, BUTTONS[button], times)
 
     async def scroll(self, dx: int, dy: int) -> None:
         for notches, forward, backward in ((dy, 5, 4), (dx, 7, 6)):

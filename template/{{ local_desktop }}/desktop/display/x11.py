@@ -35,6 +35,11 @@ CHUNK = 20
 CHUNK_SECONDS = 0.005
 PING_SECONDS = 1.0
 """A window that has not answered by then is not waited for."""
+DRAWING_SECONDS = 0.004
+EARLY = 0.25
+"""After this part of the quiet time a picture is taken, which may be the last one."""
+AFTER_DRAWING = 0.7
+"""So much of the quiet time is waited for once a program has begun to react."""
 WAKE_SECONDS = 0.02
 """So often the window manager is woken while a window is waited for."""
 SUBSTRUCTURE_NOTIFY = 1 << 19
@@ -117,7 +122,7 @@ class Screen:
         self._fixes.QueryVersion(5, 0).reply()
         mask = SUBSTRUCTURE_NOTIFY | PROPERTY_CHANGE
         self._core.ChangeWindowAttributes(self._root, xcffib.xproto.CW.EventMask, [mask])
-        self._input_since = True
+        self._input_since, self._drawn_since = True, False
         self._changed_at = time.monotonic()
         self._damage: Any = None
         self._watch_drawing()
@@ -165,25 +170,30 @@ class Screen:
             poll.register(self._connection.get_file_descriptor(), select.POLLIN)
             poll.poll(left * 1000)
         if isinstance(event, xcffib.damage.NotifyEvent):
-            self._changed_at = time.monotonic()
-            self._damage.Subtract(self._watched, 0, 0)  # The next event comes after that.
+            # Only after that does the next event come: a window that draws itself makes hundreds.
+            time.sleep(DRAWING_SECONDS)
+            self._damage.Subtract(self._watched, 0, 0)
+            self._sync()
+            self._drawn_since, self._changed_at = True, time.monotonic()
         return event
 
     def _sync(self) -> None:
         """Wait until the X server has done all that it was told."""
         self._core.GetInputFocus().reply()
 
-    def _await_window(self) -> None:
+    def _await_window(self, times: int = 1) -> None:
         """Wait until the active window has had all input so far: it answers a ping (_NET_WM_PING), which comes after.
 
         One that has no time is waited for no longer than `PING_SECONDS`; one that does not know of pings, only once. Tk
         answers them without saying that it does.
         """
-        self._sync()
         window = next(iter(self._property(self._root, "_NET_ACTIVE_WINDOW")), 0)
+        for _ in range(times):
+            if window and window not in self._silent:
+                self._ping(window)
+
+    def _ping(self, window: int) -> None:
         ping = self._atom("_NET_WM_PING")
-        if not window or window in self._silent:
-            return
         self._pings += 1
         protocols = self._atom("WM_PROTOCOLS")
         message = struct.pack("=BBHII5I", CLIENT_MESSAGE, 32, 0, window, protocols, ping, self._pings, window, 0, 0)
@@ -219,62 +229,77 @@ class Screen:
     def capture(self) -> Image.Image:
         """The screen with the pointer, as an RGB picture, once the active window has had all input so far."""
         self._await_window()
-        size = self.width * self.height * 4
+        return self._capture()
+
+    def _capture(self) -> Image.Image:
         everything = 0xFFFFFFFF
         request = self._core.GetImage(
             xcffib.xproto.ImageFormat.ZPixmap, self._root, 0, 0, self.width, self.height, everything
         )
+        pointer_request = self._fixes.GetCursorImage()
         # `request.reply()` would make a list of three million numbers.
         reply = self._connection.wait_for_reply(request.sequence)
-        pixels = bytes(ffi.buffer(reply.cdata, 32 + size))[32:]
+        pixels = memoryview(ffi.buffer(reply.cdata, 32 + self.width * self.height * 4))[32:]
         picture = Image.frombytes("RGB", (self.width, self.height), pixels, "raw", "BGRX")
-        pointer = self._fixes.GetCursorImage().reply()
+        pointer = pointer_request.reply()
         colours = b"".join(pixel.to_bytes(4, "little") for pixel in pointer.cursor_image)
         shape = Image.frombytes("RGBA", (pointer.width, pointer.height), colours, "raw", "BGRa")
         picture.paste(shape, (pointer.x - pointer.xhot, pointer.y - pointer.yhot), shape)
         return picture
 
     @_checked
-    def still_picture(self, quiet: float, seconds: float) -> Image.Image | None:
-        """The screen as by `capture`, once nothing has been drawn on it for a while.
+    def when_still[Result](
+        self, quiet: float, seconds: float, look: Callable[[Image.Image], Result]
+    ) -> tuple[Result] | None:
+        """What is made of the screen, as by `capture`, once it is still.
 
-        What is waited for: that the active window has had all input so far; and from then on, or from what is drawn
-        later, that nothing is drawn for `quiet` seconds, until after the picture. Where there was no input, the time
-        that has passed already counts.
+        It is still when the active window has had all input so far, and from then on nothing has been drawn for `quiet`
+        seconds; or, after anything has been drawn, for `AFTER_DRAWING` of them. Then the window is asked twice more:
+        what was due in that time, but had no processor, is done and drawn by its second answer. Where there was no
+        input, the time that has passed already counts.
+
+        The picture is taken as soon as it may be the last one, and dropped where anything is drawn after that.
 
         Args:
             quiet: So many seconds.
             seconds: For no longer than this.
+            look: What is made of a picture; it may be called several times.
 
         Returns:
             None where the screen was not still for so long, or the X server cannot say so (without DAMAGE).
         """
+        if self._damage is None:
+            return None
         end = time.monotonic() + seconds
-        while self._damage is not None:
-            self._await_window()
-            if self._input_since:
-                self._input_since, self._changed_at = False, time.monotonic()
-            self._drain()
-            while (until := self._changed_at + quiet) > time.monotonic():
-                if time.monotonic() >= end:
-                    return None
-                self._next_event(min(until, end))
+        self._await_window()
+        if self._input_since:
+            self._input_since = False
+            self._changed_at = time.monotonic()
+        while self._await_quiet(EARLY * quiet, end):
             changed_at = self._changed_at
-            picture = self.capture()
-            self._drain()
-            if changed_at == self._changed_at:
-                return picture
+            result = look(self._capture())
+            if self._await_quiet(quiet * AFTER_DRAWING if self._drawn_since else quiet, end, changed_at):
+                self._await_window(2)
+                if self._await_quiet(0, end, changed_at):
+                    return (result,)
         return None
 
-    def _drain(self) -> None:
-        """Take note of all events that have come."""
-        while self._next_event(0) is not None:
-            pass
+    def _await_quiet(self, quiet: float, end: float, changed_at: float | None = None) -> bool:
+        """Wait until nothing has been drawn for so long. False where it is too late (`time.monotonic`), or where
+        anything was drawn since it had changed last, if that is given."""
+        while changed_at in (None, self._changed_at):
+            until = self._changed_at + quiet
+            if self._next_event(min(until, end)) is None:
+                return changed_at in (None, self._changed_at) and time.monotonic() < end
+        return False
 
     @_checked
     def touch(self) -> None:
-        """Something was done that may be shown soon, though not by input from here."""
-        self._input_since = True
+        """Something is done that may be shown soon, by input or otherwise."""
+        if not self._input_since:
+            while self._next_event(0) is not None:
+                pass  # What was drawn before is no reaction.
+            self._input_since, self._drawn_since = True, False
 
     @_checked
     def await_window_manager(self, seconds: float) -> bool:
@@ -317,7 +342,7 @@ class Screen:
 
     @_checked
     def move(self, x: int, y: int) -> None:
-        self._input_since = True
+        self.touch()
         self._test.FakeInput(MOTION, 0, 0, self._root, x, y, 0)
         self._sync()
 
@@ -327,8 +352,18 @@ class Screen:
         self._input(BUTTON_PRESS if down else BUTTON_RELEASE, number)
         self._sync()
 
+    @_checked
+    def click(self, x: int, y: int, number: int, times: int) -> None:
+        """Move the pointer, then press and release a button so many times."""
+        self.touch()
+        self._test.FakeInput(MOTION, 0, 0, self._root, x, y, 0)
+        for _ in range(times):
+            self._input(BUTTON_PRESS, number)
+            self._input(BUTTON_RELEASE, number)
+        self._sync()
+
     def _input(self, event: int, detail: int) -> None:
-        self._input_since = True
+        self.touch()
         self._test.FakeInput(event, detail, 0, self._root, 0, 0, 0)
 
     # -------------------------------------------------------------------------------------------------- keyboard
