@@ -48,6 +48,7 @@ WAYS = {
     "at once": "show('green')",
     "when its work of 60 ms is done": "time.sleep(0.06); show('green')",
     "when its work of half a second is done": "time.sleep(0.5); show('green')",
+    "60 ms after its work of 150 ms": "time.sleep(0.15); root.after(60, show, 'green')",
     "60 ms later": "root.after(60, show, 'green')",
     "at once, and more of it 60 ms later": "show('yellow'); root.after(60, show, 'green')",
     "in ten steps, 50 ms each": "step(10)",
@@ -88,9 +89,7 @@ def app_of(*ways: str) -> str:
 
 async def after_click(desktop: LocalDesktop, number: int, quiet: float = QUIET) -> tuple[int, ...]:
     """The colour of the window in the picture after a click into a field."""
-    await desktop.move(100 * number + 40, 60)
-    for down in (True, False):
-        await desktop.button("left", down)
+    await desktop.click(100 * number + 40, 60, "left", 1)
     return colour_of(await desktop.when_still(quiet, LIMIT, copied))
 
 
@@ -118,6 +117,24 @@ def test_a_picture_shows_what_a_click_brings_about(damage: bool, monkeypatch: py
                 assert await after_click(desktop, number) == GREEN, way
 
     run(clicks())
+
+
+def test_a_picture_waits_for_a_program_that_had_no_processor() -> None:
+    """What is due in the quiet time is done and drawn by the second answer of its window."""
+
+    async def click() -> tuple[int, ...]:
+        async with desktop_with(app_of(WAYS["60 ms later"])) as desktop:
+            assert desktop.app is not None and desktop.app.pid is not None
+            await after_click(desktop, 1)
+            await desktop.click(40, 60, "left", 1)
+            picture = asyncio.create_task(desktop.when_still(QUIET, LIMIT, copied))
+            await asyncio.sleep(0.03)  # It has had the click by then, and is waiting for its time.
+            os.kill(desktop.app.pid, signal.SIGSTOP)
+            await asyncio.sleep(0.3)
+            os.kill(desktop.app.pid, signal.SIGCONT)
+            return colour_of(await picture)
+
+    assert run(click()) == GREEN
 
 
 def test_a_program_that_draws_the_same_for_ever_is_not_waited_for() -> None:

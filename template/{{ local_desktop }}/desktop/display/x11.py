@@ -38,7 +38,7 @@ PING_SECONDS = 1.0
 DRAWING_SECONDS = 0.004
 EARLY = 0.25
 """After this part of the quiet time a picture is taken, which may be the last one."""
-AFTER_DRAWING = 0.7
+AFTER_DRAWING = 0.8
 """So much of the quiet time is waited for once a program has begun to react."""
 WAKE_SECONDS = 0.02
 """So often the window manager is woken while a window is waited for."""
