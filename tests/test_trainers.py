@@ -147,6 +147,7 @@ def test_what_does_not_work_is_one_line(trained: tuple[Environment, Path], tmp_p
     example = environment.path / "data/example.jsonl"
     warm = ("--rollouts", example, "--output", tmp_path / "warm")
     assert "this is no episode, but a row" in one_line(environment, "warm_start", *warm)
+    assert "--give-up is a probability" in one_line(environment, "warm_start", *warm, "--give-up", "1")
     assert "holds a model already" in one_line(environment, "grpo", "--model", model, "--output", folder / "warm")
     wrong = ("--trl", '{"no_such_setting": 1}', "--output", tmp_path / "wrong")
     assert "no_such_setting" in one_line(environment, "grpo", "--model", model, *wrong)

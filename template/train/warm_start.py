@@ -4,12 +4,14 @@
     uv run python rollout.py --data data/train.jsonl --episodes 200 --output results/played.jsonl
     uv run --project train python train/warm_start.py --model M --rollouts results/played.jsonl --output results/warm
 
-Without --model it makes a tiny one and its tokenizer, of these episodes alone.
+Without --model it makes a tiny one and its tokenizer, of these episodes alone. With --give-up it teaches a fault as well,
+for GRPO to remove: smoke.py does so, to see a change that holds for rows that are not trained as well.
 """
 
 import argparse
 import math
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from datasets import Dataset
@@ -31,6 +33,8 @@ from models import Loaded, device_settings, load, silence
 
 CLOSING = "Done."
 """What the model is taught to say where an episode ends with a tool's answer: else it would not learn to end one."""
+CUTS = 3
+"""How often each episode is taught where episodes are cut short, each time another length of it."""
 
 
 def arguments() -> argparse.Namespace:
@@ -43,6 +47,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=16, help="episodes of an update")
     parser.add_argument("--learning-rate", type=float, help="default: 1e-5, and 2e-3 for a tiny model")
     parser.add_argument("--above", type=float, help="teach episodes with a higher reward (default: the lowest)")
+    parser.add_argument(
+        "--give-up", type=float, default=0.0, help="teach to end an episode before each call with this probability"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser.parse_args()
 
@@ -91,6 +98,14 @@ def messages_of(episode: Item) -> list[Message]:
     return messages
 
 
+def cut_short(talk: list[Message], probability: float, random: Random) -> list[Message]:
+    """An episode that ends early: before each message with calls, it is given up with this probability."""
+    for place, message in enumerate(talk):
+        if message.get("tool_calls") and random.random() < probability:
+            return [*talk[:place], {"role": "assistant", "content": CLOSING}]
+    return talk
+
+
 def schemas(url: str, tools: list[Item]) -> list[dict[str, Any]] | None:
     """The tools as GRPO will show them to the model."""
     if not tools:
@@ -135,7 +150,12 @@ class Progress(TrainerCallback):
 def train(options: argparse.Namespace, url: str, tools: list[Item]) -> None:
     """Teach, and save the model."""
     programs.check_free(options.output)
+    if not 0 <= options.give_up < 1:
+        raise CommandError(f"--give-up is a probability, at least 0 and less than 1, not {options.give_up:g}.")
     talks = talks_in(options.rollouts, reward_range()[0] if options.above is None else options.above)
+    if options.give_up:
+        random = Random(options.seed)
+        talks = [cut_short(talk, options.give_up, random) for _ in range(CUTS) for talk in talks]
     if options.model:
         loaded = load(options.model, bool(tools))
     else:
