@@ -82,10 +82,11 @@ class Keeper:
     async def _connect(self, orders: int, events: int) -> None:
         """Take over the server's ends of the pipes, and wait for the keeper's first word."""
         loop = asyncio.get_running_loop()
-        self._orders, _ = await loop.connect_write_pipe(asyncio.Protocol, os.fdopen(orders, "wb", 0))
+        writing, reading = os.fdopen(orders, "wb", 0), os.fdopen(events, "rb", 0)
+        self._orders, _ = await loop.connect_write_pipe(asyncio.Protocol, writing)
         try:
             self._events = asyncio.StreamReader()
-            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self._events), os.fdopen(events, "rb", 0))
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self._events), reading)
             if self._process is None:
                 self._orders.write(json.dumps({"folder": str(self.folder)}).encode() + b"\n")
             line = await self._events.readline()

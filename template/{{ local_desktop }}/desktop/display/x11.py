@@ -160,9 +160,12 @@ class Screen:
             self._damage.Create(self._watched, self._root, xcffib.damage.ReportLevel.NonEmpty)
 
     def _next_event(self, until: float) -> Any:
-        """The next event, or None when it is that late (`time.monotonic`). It notes what has been drawn."""
+        """The next event, or None when it is that late (`time.monotonic`). It notes what has been drawn.
+
+        An event may also be the error of an earlier request, as of a message to a window that has gone meanwhile.
+        """
         self._connection.flush()
-        while (event := self._connection.poll_for_event()) is None:
+        while (event := self._event()) is None:
             left = until - time.monotonic()
             if left <= 0:
                 return None
@@ -176,6 +179,12 @@ class Screen:
             self._sync()
             self._drawn_since, self._changed_at = True, time.monotonic()
         return event
+
+    def _event(self) -> Any:
+        try:
+            return self._connection.poll_for_event()
+        except xcffib.Error as error:
+            return error
 
     def _sync(self) -> None:
         """Wait until the X server has done all that it was told."""
@@ -199,13 +208,12 @@ class Screen:
         message = struct.pack("=BBHII5I", CLIENT_MESSAGE, 32, 0, window, protocols, ping, self._pings, window, 0, 0)
         self._core.SendEvent(False, window, 0, message)
         deadline = time.monotonic() + PING_SECONDS
-        try:
-            while (event := self._next_event(deadline)) is not None:
-                if isinstance(event, xcffib.xproto.ClientMessageEvent) and event.data.data32[1] == self._pings:
-                    self._talking.add(window)
-                    return
-        except xcffib.Error:
-            return  # The window has gone meanwhile.
+        while (event := self._next_event(deadline)) is not None:
+            if isinstance(event, xcffib.xproto.ClientMessageEvent) and event.data.data32[1] == self._pings:
+                self._talking.add(window)
+                return
+            if isinstance(event, xcffib.Error):
+                return  # The window has gone meanwhile.
         if window not in self._talking:
             self._silent.add(window)
 
@@ -262,7 +270,7 @@ class Screen:
 
         Args:
             quiet: So many seconds.
-            seconds: For no longer than this.
+            seconds: For no longer than this, once the window has had all input.
             look: What is made of a picture; it may be called several times.
 
         Returns:
@@ -270,8 +278,8 @@ class Screen:
         """
         if self._damage is None:
             return None
-        end = time.monotonic() + seconds
         self._await_window()
+        end = time.monotonic() + seconds
         if self._input_since:
             self._input_since = False
             self._changed_at = time.monotonic()
