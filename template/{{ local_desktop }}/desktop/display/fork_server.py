@@ -99,7 +99,7 @@ def renew(environment: dict[str, str]) -> None:
     time.tzset()
     # `random` draws anew by itself, for each fork.
     if names := sys.modules.get("tempfile"):
-        names.tempdir = None  # It draws names anew by itself.
+        names.tempdir = None  # type: ignore[attr-defined]
     if process := sys.modules.get("multiprocessing.process"):
         process.current_process().authkey = os.urandom(32)
     if uuid := sys.modules.get("uuid"):
