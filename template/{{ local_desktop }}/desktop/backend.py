@@ -197,7 +197,8 @@ class LocalDesktop:
             async with asyncio.timeout(WINDOW_SECONDS):
                 while not await display.call(display.screen.await_windows, SLICE_SECONDS):
                     if self.app.ended.done():
-                        log.error("The application did not start:\n%s", await asyncio.to_thread(head_and_tail, output))
+                        said = await asyncio.to_thread(head_and_tail, output)
+                        log.error("The application did not start (exit code %s):\n%s", self.app.ended.result(), said)
                         raise DesktopLost("The application did not start; the server's log says why.")
         except TimeoutError:
             raise DesktopLost(f"The application opened no window within {WINDOW_SECONDS} seconds.") from None
