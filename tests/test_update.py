@@ -186,10 +186,9 @@ def seconds_of_work() -> float:
 
 
 def of_archetype(archetype: str) -> list[pytest.MarkDecorator]:
-    """The marks of an update's test: a game everywhere, computer use where it can be; the others take their time."""
-    if archetype == "computer_use":
-        return [pytest.mark.needs("a display"), pytest.mark.long]
-    return [] if archetype == "game" else [pytest.mark.full]
+    """The marks of an update's test: a game in CI; the others take their time."""
+    needed = [pytest.mark.needs("a display")] if archetype == "computer_use" else []
+    return needed if archetype == "game" else [*needed, pytest.mark.full]
 
 
 @pytest.mark.parametrize("archetype", [pytest.param(each, marks=of_archetype(each)) for each in SAMPLE])
