@@ -10,8 +10,10 @@ folder or descriptor is left over, or where the server's memory has grown by mor
 import argparse
 import importlib.util
 import json
+import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -26,6 +28,9 @@ FAULTS = (
     "import time\ntime.sleep(1000)",
 )
 
+
+MOST_WORKERS = max(2, os.cpu_count() or 2) + 2
+"""So many compare mathematics at once: gymkit/symbolic.py."""
 
 Row = dict[str, Any]
 Player = Callable[[Row], Generator[tuple[str, Row], str, None]]
@@ -83,17 +88,36 @@ def episode(environment: Served, play: Player, row: Row, wrong: bool, fault: str
     return right
 
 
-def of_sandboxes(environment: Served) -> list[str]:
-    """The command lines of the processes below the server's that are no workers of its own."""
-    found = []
+def processes(environment: Served) -> tuple[Counter[str], list[str]]:
+    """What runs below the server's process: how many workers of its own, and the command lines of all others.
+
+    Its own are the fork server, which is its child (a guard has the same command line, and another parent), and the
+    program that compares mathematics, with the workers that it has forked and keeps.
+    """
+    own: Counter[str] = Counter()
+    others = []
     for pid in descendants(environment.pid):
         try:
-            found.append(Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode())
+            line = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+            parent = int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
         except OSError:
             continue
-    return [
-        line for line in found if not any(f"/{worker}.py " in line for worker in ("fork_server", "symbolic_worker"))
-    ]
+        if "/fork_server.py " in line and parent == environment.pid:
+            own["fork server"] += 1
+        elif "/symbolic_worker.py " in line:
+            own["mathematics" if parent == environment.pid else "worker of mathematics"] += 1
+        else:
+            others.append(line)
+    return own, others
+
+
+def began(pid: int) -> str | None:
+    """When a process began, which tells it from a later one with its number; None if it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return None
+    return None if fields[0] == "Z" else fields[19]
 
 
 def main() -> None:
@@ -121,15 +145,19 @@ def main() -> None:
         print(f"after 50 episodes: {rss:.0f} MB, {descriptors} descriptors", flush=True)
         wrong += list(pool.map(of_number, range(50, arguments.episodes))).count(False)
         time.sleep(2)
-        left = of_sandboxes(environment), environment.folders(), environment.descriptors() - descriptors
+        own, others = processes(environment)
+        folders, kept = environment.folders(), environment.descriptors() - descriptors
         grown = environment.rss_mb() / rss - 1
+        below = {pid: began(pid) for pid in descendants(environment.pid)}
     seconds = time.monotonic() - started
+    outlived = [pid for pid, start in below.items() if start is not None and began(pid) == start]
     print(
         f"after {arguments.episodes} episodes, {sum(map(bool, faults))} with a fault, {seconds:.0f} s: "
-        f"{wrong} rewards wrong; memory {grown:+.1%}; "
-        f"left over: processes {left[0]}, {left[1]} folders, {left[2]} descriptors"
+        f"{wrong} rewards wrong; memory {grown:+.1%}; left over: processes {others}, {folders} folders, {kept} "
+        f"descriptors; the server's own workers: {dict(own)}; of all these outlive it {outlived}"
     )
-    sys.exit(wrong > 0 or len(left[0]) > 0 or left[1] > 0 or left[2] > 0 or grown > 0.1)
+    too_many = own["fork server"] > 1 or own["mathematics"] > 1 or own["worker of mathematics"] > MOST_WORKERS
+    sys.exit(bool(wrong or others or folders or outlived or too_many) or kept > 0 or grown > 0.1)
 
 
 if __name__ == "__main__":

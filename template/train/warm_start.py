@@ -4,8 +4,8 @@
     uv run python rollout.py --data data/train.jsonl --episodes 200 --output results/played.jsonl
     uv run --project train python train/warm_start.py --model M --rollouts results/played.jsonl --output results/warm
 
-Without --model it makes a tiny one and its tokenizer, of these episodes alone. With --give-up it teaches a fault as well,
-for GRPO to remove: smoke.py does so, to see a change that holds for rows that are not trained as well.
+Without --model it makes a tiny one and its tokenizer, of these episodes alone. With --give-up it teaches a fault as
+well, for GRPO to remove: smoke.py does so, to see a change that holds for rows that are not trained as well.
 """
 
 import argparse

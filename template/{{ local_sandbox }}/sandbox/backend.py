@@ -155,7 +155,7 @@ class LocalSandbox:
 
     async def run_command(self, command: str, *, seconds: float) -> CommandResult:
         with self._working() as place:
-            return CommandResult(*await run_command(command, place, self._limits, seconds))
+            return CommandResult(*await run_command(command, place, self._limits, seconds, forks_of(self.settings)))
 
     async def write_file(self, path: str, data: bytes) -> None:
         with self._working() as place:

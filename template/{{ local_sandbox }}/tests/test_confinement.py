@@ -29,6 +29,7 @@ from gymkit.server import CannotServe
 from sandbox.backend import SandboxSettings, check
 from sandbox.confinement import Level
 from sandbox.confinement.files import FileError, read_beneath, write_beneath
+from sandbox.confinement.guard import FEW, remove
 from sandbox.confinement.place import Place
 from sandbox.confinement.view import Strongest, View, strongest_level
 
@@ -246,6 +247,11 @@ def test_closing_its_output(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> No
     bench.attack("import sys\nsys.stdout.buffer.close()", seconds=1)
 
 
+def test_a_command_whose_output_nobody_reads_any_more(bench: Bench) -> None:
+    """It is ended by SIGPIPE, which Python ignores."""
+    assert bench.tool("run_shell", command="yes | head -n 1; echo ${PIPESTATUS[0]}") == "y\n141"
+
+
 def test_ten_thousand_files(bench: Bench) -> None:
     output = bench.attack("held = [open('/dev/null') for _ in range(10_000)]")
     assert "Too many open files" in output
@@ -350,8 +356,12 @@ def alive(processes: dict[int, str]) -> list[int]:
     return left
 
 
-LEAVING = "import subprocess\nsubprocess.Popen('setsid sleep 300 & sleep 300', shell=True)"
-"""A cell that leaves processes behind, one of them in a session of its own."""
+LEAVING = f"""
+import subprocess
+subprocess.Popen('setsid sleep 300 & sleep 300', shell=True)
+for number in range({2 * FEW}): open(str(number), 'w').close()
+"""
+"""A cell that leaves processes behind, one of them in a session of its own, and many files."""
 LOOKING = "cat /proc/[0-9]*/environ 2>/dev/null"
 
 HOLDER = f"""
@@ -465,6 +475,27 @@ def test_sessions_leave_no_process_no_folder_and_no_descriptor(
 
 
 # ----------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("count", [FEW // 2, FEW + 2])
+def test_a_folder_is_removed_and_nothing_that_links_in_it_lead_to(tmp_path: Path, count: int) -> None:
+    other = tmp_path / "other"
+    (other / "inner").mkdir(parents=True)
+    (other / "inner/file").touch()
+    folder = tmp_path / "folder"
+    (folder / "deep/deeper").mkdir(parents=True)
+    for number in range(count):
+        (folder / f"deep/{number}").touch()
+    (folder / "deep/deeper/link").symlink_to(other / "inner")
+    (folder / "link").symlink_to(other / "inner/file")
+    started = []
+    real = subprocess.run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "run", lambda command, **named: (started.append(command), real(command, **named)))
+        remove(str(folder))
+    assert bool(started) == (count > FEW)
+    assert not folder.exists()
+    assert (other / "inner/file").exists()
 
 
 def test_files_below_a_folder(tmp_path: Path) -> None:

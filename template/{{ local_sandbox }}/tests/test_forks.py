@@ -89,7 +89,7 @@ print(json.dumps([
     secrets.token_hex(8), os.urandom(8).hex(), ssl.RAND_bytes(8).hex(), str(uuid.uuid4()), str(uuid.uuid1()),
     os.path.basename(tempfile.mkdtemp()), os.path.basename(tempfile.mktemp()),
     bytes(multiprocessing.current_process().authkey).hex(),
-    str(get_ipython().kernel.session.session),
+    str(get_ipython().kernel.session.session), get_ipython().kernel.ident,
 ]))
 """
 
@@ -110,6 +110,39 @@ def test_no_two_forks_draw_the_same(level: Level, caplog: pytest.LogCaptureFixtu
     assert len(drawn) == MANY // 4 * 4
     assert len(set(values)) == len(values)
     assert is_a_fork(caplog)
+
+
+EARLY = """
+import multiprocessing, platform, site, tempfile, uuid
+
+uuid.getnode(), tempfile.gettempdir(), tempfile._get_candidate_names(), platform.uname(), site.getuserbase()
+multiprocessing.current_process().authkey
+"""
+LATER = """
+import multiprocessing, os, platform, site, tempfile, uuid
+
+print(uuid._node, tempfile.gettempdir() == os.environ['TMPDIR'], platform.node() == os.uname().nodename,
+      site.getuserbase().startswith(os.environ['HOME']), bytes(multiprocessing.current_process().authkey).hex())
+"""
+
+
+def test_what_a_package_draws_before_the_fork_is_drawn_anew(
+    level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "early.py").write_text(EARLY)
+    server = ForkServer(("early",), fixed_environment() | OF_FORK_SERVERS | {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr("sandbox.backend.forks_of", lambda settings: server)
+
+    async def look() -> list[str]:
+        await loaded(server)
+        assert server.pid is not None
+        async with started() as one, started() as other:
+            return [*(await run(one, LATER)).split(), *(await run(other, LATER)).split()]
+
+    *said, authkey = asyncio.run(look())
+    server.close()
+    assert said[:4] == said[5:] == ["None", "True", "True", "True"]
+    assert said[4] != authkey
 
 
 SEARCH = """
@@ -175,17 +208,26 @@ def test_nothing_of_the_server_or_of_a_neighbour_is_found_inside(
     assert is_a_fork(caplog)
 
 
+RIGHTS = """
+import os
+status = dict(line.split(':', 1) for line in open('/proc/self/status').read().splitlines())
+print(*(status[name].strip() for name in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs')))
+"""
+
+
 def test_a_fork_has_no_rights_and_the_namespaces_of_its_own(level: Level, caplog: pytest.LogCaptureFixture) -> None:
-    code = (
-        "import os\nstatus = dict(line.split(':', 1) for line in open('/proc/self/status').read().splitlines())\n"
-        "print(*(status[name].strip() for name in ('CapInh', 'CapPrm', 'CapEff', 'CapBnd', 'CapAmb', 'NoNewPrivs')))\n"
+    code = RIGHTS + (
         "print(*(os.readlink(f'/proc/self/ns/{name}') for name in ('mnt', 'pid', 'net', 'ipc', 'uts', 'cgroup')))\n"
         "print(os.getuid(), os.getgroups(), open('/proc/self/environ').read())"
     )
 
-    async def look() -> tuple[str, str]:
+    async def look() -> list[str]:
+        """What two interpreters say, and a command of each."""
         async with started() as one, started() as other:
-            return await run(one, code), await run(other, code)
+            await one.write_file("look.py", code.encode())
+            await other.write_file("look.py", code.encode())
+            commands = [await sandbox.run_command("python look.py", seconds=60) for sandbox in (one, other)]
+            return [await run(one, code), await run(other, code), *(done.stdout.strip() for done in commands)]
 
     said = asyncio.run(look())
     assert is_a_fork(caplog)
@@ -199,7 +241,59 @@ def test_a_fork_has_no_rights_and_the_namespaces_of_its_own(level: Level, caplog
             assert not ours & set(namespaces.split())
             assert rest.split()[0] != "0"
     if level == "bubblewrap":
-        assert not set(said[0].split("\n")[1].split()) & set(said[1].split("\n")[1].split())
+        one, other, *commands = (set(each.split("\n")[1].split()) for each in said)
+        for command in commands:  # one after the other: their namespaces may have the same numbers
+            assert len(one | other | command) == 6 * 3
+
+
+AT_HOME = """
+import os
+shell = get_ipython()
+%cd -q /
+%cd -q -
+kept = 'kept'
+%store kept
+home = os.environ['HOME']
+print([os.getcwd(), shell.home_dir, shell.starting_dir, str(_dh[0])] == [os.path.realpath(home)] * 4 or
+      (os.getcwd(), shell.home_dir, shell.starting_dir, _dh))
+print(shell.profile_dir.location.startswith(os.environ['IPYTHONDIR']), os.environ['PAGER'], shell.kernel.shell is shell)
+print(len(In), list(Out), _, __name__, hasattr(sys.modules['__main__'], 'kept'), sys.modules.get('debugpy'))
+"""
+
+
+def test_the_shell_that_was_made_before_the_fork_is_at_home_in_the_sandbox(level: Level) -> None:
+    """Its folders are the sandbox's, what it stores is stored there, and no cell was run in it before.
+
+    Nor is a debugger loaded, which takes long and which nobody here can use.
+    """
+
+    async def look() -> tuple[str, bytes]:
+        async with started() as sandbox:
+            said = await run(sandbox, AT_HOME.replace("import os", "import os, sys"))
+            name = "open(os.path.join(shell.profile_dir.location, 'db/autorestore/kept'), 'rb').read()"
+            return said, (await run(sandbox, f"print({name})")).encode()
+
+    said, stored = asyncio.run(look())
+    assert said.splitlines() == ["Stored 'kept' (str)", "True", "True cat True", "2 []  __main__ True None"]
+    assert b"kept" in stored
+
+
+@pytest.mark.skipif(LEVELS[-1] != "bubblewrap", reason="there are no namespaces")
+def test_a_server_that_is_not_root_has_namespaces_of_users(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What another user asks of bubblewrap: all rights of the namespace are given up."""
+    monkeypatch.setattr(os, "getuid", lambda: 1000)
+
+    async def look() -> str:
+        async with started() as sandbox:
+            return await run(sandbox, "import os\nprint(os.readlink('/proc/self/ns/user'), os.getppid())\n" + RIGHTS)
+
+    namespace, parent, *rights = asyncio.run(look()).split()
+    assert namespace != os.readlink("/proc/self/ns/user")
+    assert parent == "0"
+    assert rights == ["0" * 16] * 5 + ["1"]
+    assert is_a_fork(caplog)
 
 
 # ------------------------------------------------------------------------------------- when the fork server is not well
@@ -241,6 +335,8 @@ def test_sandboxes_do_without_a_fork_server_that_is_not_well(
                 assert await run(after, "print(6 * 7)") == "42"
                 assert len(slow_starts(caplog)) == 1
                 assert await run(before, "print(x + 22)") == "42"
+                assert (await after.run_command("echo 42", seconds=30)).stdout == "42\n"
+                assert len(slow_starts(caplog)) == 2
             if server.pid == harmed:
                 kill(harmed)
                 with pytest.raises(NoFork):
@@ -250,7 +346,8 @@ def test_sandboxes_do_without_a_fork_server_that_is_not_well(
             assert server.pid not in (None, harmed)
             async with started() as again:
                 assert await run(again, "print(6 * 7)") == "42"
-            assert len(slow_starts(caplog)) == 1
+                assert (await again.run_command("echo 42", seconds=30)).stdout == "42\n"
+            assert len(slow_starts(caplog)) == 2
             assert not Path("/proc", str(harmed), "task").exists()
 
     asyncio.run(use())
@@ -258,6 +355,44 @@ def test_sandboxes_do_without_a_fork_server_that_is_not_well(
 
 def slow_starts(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if "starts slowly" in record.getMessage()]
+
+
+LIMITED = """
+import os, resource, signal
+
+if os.getuid() == 0:  # who may have any number of processes
+    os.setgroups([])
+    os.setresgid(54321, 54321, 54321)
+    os.setresuid(54321, 54321, 54321)
+soft, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+signal.signal(signal.SIGUSR1, lambda *_: resource.setrlimit(resource.RLIMIT_NPROC, (1, hard)))
+signal.signal(signal.SIGUSR2, lambda *_: resource.setrlimit(resource.RLIMIT_NPROC, (soft, hard)))
+"""
+
+
+def test_sandboxes_do_without_a_fork_server_that_has_no_processes_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its user has as many as may be. It goes on, and forks again as soon as it can."""
+    (tmp_path / "limited.py").write_text(LIMITED)
+    server = ForkServer(("limited",), fixed_environment() | OF_FORK_SERVERS | {"PYTHONPATH": str(tmp_path)})
+    monkeypatch.setattr("sandbox.backend.forks_of", lambda settings: server)
+
+    async def use() -> None:
+        await loaded(server)
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGUSR1)
+        async with started() as sandbox:
+            assert await run(sandbox, "print(6 * 7)") == "42"
+        assert [said for said in slow_starts(caplog) if "it cannot fork: Resource temporarily unavailable" in said]
+        os.kill(pid, signal.SIGUSR2)
+        with open(os.devnull, "r+b") as null:
+            os.close(server.fork([null.fileno()] * 4))
+        assert server.pid == pid
+
+    asyncio.run(use())
+    server.close()
 
 
 def test_what_has_threads_is_not_forked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

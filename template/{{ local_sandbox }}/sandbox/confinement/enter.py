@@ -11,8 +11,9 @@ import contextlib
 import json
 import os
 import resource
+import signal
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 
 def tasks_of_user() -> int:
@@ -48,14 +49,19 @@ def become(order: dict[str, Any]) -> None:
             resource.setrlimit(kind, (value, value))
 
 
+def run(command: list[str], environment: dict[str, str]) -> NoReturn:
+    """Become another program."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would what it becomes.
+    try:
+        os.execve(command[0], command, environment)
+    except OSError as error:
+        sys.exit(f"{command[0]}: {error.strerror}")
+
+
 def main() -> None:
     order = json.loads(sys.argv[1])
     become(order)
-    command = order["command"]
-    try:
-        os.execve(command[0], command, order["environment"])
-    except OSError as error:
-        sys.exit(f"{command[0]}: {error.strerror}")
+    run(order["command"], order["environment"])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,8 @@ Standard input is a socket. Each message on it brings the descriptors of a sandb
 what a sandbox is to be: its fork does, from `CONTROL`. So a sandbox finds nothing of others in the memory that it got.
 
 A fork is a guard, as `guard.py`, whose order says also: `room` (the command line of bubblewrap, or null), `process` (as
-for `enter.py`) and `connection` (for `kernel.py`). When it ends it writes its exit code to `STATUS`.
+for `enter.py`), and a `command` to become or the `connection` of a kernel to be. When it ends it writes its exit code
+to `STATUS`, or `NOT_MADE`.
 """
 
 import contextlib
@@ -31,14 +32,15 @@ import room
 
 CONTROL, STDOUT, STDERR, STATUS = range(4)
 """The descriptors of a guard."""
+NOT_MADE = b"-1"
 LATE = (
     "IPython.core.completerlib",
     "IPython.core.debugger",
+    "IPython.core.logger",
     "IPython.core.magics.execution",
     "IPython.core.magics.namespace",
+    "IPython.core.magics.osm",
     "IPython.core.oinspect",
-    "IPython.extensions.storemagic",
-    "ipykernel.debugger",
     "pexpect",
     "pygments.formatters.terminal256",
     "stack_data",
@@ -47,6 +49,9 @@ LATE = (
     "tornado.queues",
 )
 """What IPython imports only when a kernel starts, or fails with a cell."""
+
+OFTEN = ("csv", "decimal", "difflib", "fractions", "sqlite3", "statistics", "xml.etree.ElementTree")
+"""What agents import often of the standard library; a sandbox cannot keep what it compiles of it."""
 
 
 def preload(packages: Sequence[str]) -> list[str]:
@@ -111,7 +116,7 @@ def keep(descriptors: list[int]) -> None:
 
 
 def supervise() -> dict[str, Any]:
-    """Be the guard of a sandbox. Returns its order in the process that is to be the interpreter."""
+    """Be the guard of a sandbox. Returns its order in the process that is to be confined."""
     os.setsid()
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     order = guard.receive()
@@ -119,6 +124,7 @@ def supervise() -> dict[str, Any]:
         child = room.Room(order["room"]).fork() if order["room"] else fork_here()
     except (OSError, RuntimeError) as error:
         os.write(STDERR, f"no fork can be made: {error}\n".encode())
+        os.write(STATUS, NOT_MADE)
         os._exit(1)  # bubblewrap ends with it.
     if child == 0:
         return order
@@ -135,21 +141,18 @@ def fork_here() -> int:
     return child
 
 
-def become_interpreter(order: dict[str, Any]) -> str:
-    """Give up all that is the guard's; the kernel's connection file."""
+def confine(order: dict[str, Any]) -> None:
+    """Give up all that is the guard's, and what a confined process may not do."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     null = os.open(os.devnull, os.O_RDONLY)
     keep([null, STDOUT, STDERR])
-    process = order["process"]
     if order["room"]:
         room.bound_rights()
-    enter.become(process)
+    enter.become(order["process"])
     if order["room"]:
         room.drop_rights()
-    renew.everything(process["environment"])
-    return order["connection"]
 
 
 def begin() -> socket.socket:
@@ -160,7 +163,8 @@ def begin() -> socket.socket:
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
     os.close(null)
-    preload(LATE)
+    kernel.prepare()
+    preload(LATE + OFTEN)
     missing = preload(sys.argv[1:])
     for name, module in list(sys.modules.items()):
         if os.path.dirname(getattr(module, "__file__", None) or "") == here and name != "__main__":
@@ -173,7 +177,13 @@ def begin() -> socket.socket:
 
 def main() -> None:
     serve(begin())
-    kernel.main(become_interpreter(supervise()))
+    order = supervise()
+    confine(order)
+    environment = order["process"]["environment"]
+    if "command" in order:
+        enter.run(order["command"], environment)
+    renew.everything(environment)
+    kernel.main(order["connection"])
 
 
 if __name__ == "__main__":

@@ -27,7 +27,8 @@ FORK_SECONDS = 5
 PAUSE_SECONDS = 30
 """How long after that until another one is started; twice as long with each that does not come to fork."""
 
-
+NOT_MADE = -1
+"""The exit code of a guard that could not make its fork."""
 OF_FORK_SERVERS = {
     "HOME": "/",
     # What is shown of a fork's environment stands where this one is, and needs room.
@@ -215,7 +216,7 @@ class Forked:
         return False
 
     async def wait(self) -> int:
-        """Wait until it has ended; its exit code, or -SIGKILL if it was killed."""
+        """Wait until it has ended; its exit code, NOT_MADE, or -SIGKILL if it was killed."""
         loop = asyncio.get_running_loop()
         said = b""
         while True:

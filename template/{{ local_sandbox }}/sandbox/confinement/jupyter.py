@@ -89,8 +89,9 @@ class Kernel:
         if self._forks is not None:
             try:
                 connection, view = self._prepare()
-                forked = Confined.fork(self._forks, connection, view, self.limits, owner=True)
-                return await self._begin(await forked, seconds)
+                what = {"connection": connection}
+                forked = await Confined.fork(self._forks, what, view, self.limits, owner=True)
+                return await self._begin(forked, seconds)
             except (NoFork, Ended) as error:
                 log.warning("A sandbox starts slowly, without a fork: %s", error)
                 await self.end()
@@ -161,14 +162,16 @@ class Kernel:
         return socket
 
     async def _wait_until_ready(self) -> None:
-        """Until a request is answered, and what it publishes arrives too."""
+        """Until a request is answered, and what it publishes arrives too: the socket for that may connect later."""
+        seconds = 0.02
         while True:
             request = await self._send(self._shell, "kernel_info_request", {})
             await self._reply(request)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(0.5):
+                async with asyncio.timeout(seconds):
                     await self._collect(request, Execution(), asyncio.Event())
                     return
+            seconds = min(2 * seconds, 0.5)
 
     async def _send(self, socket: zmq.asyncio.Socket, kind: str, content: dict[str, Any]) -> str:
         message = self._session.msg(kind, content)

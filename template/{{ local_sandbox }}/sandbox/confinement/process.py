@@ -110,8 +110,17 @@ class Confined:
         return confined
 
     @classmethod
-    async def fork(cls, server: ForkServer, connection: str, view: View, limits: Limits, owner: bool) -> "Confined":
-        """A fork of the fork server's that becomes a kernel, with a connection file.
+    async def fork(
+        cls, server: ForkServer, what: dict[str, Any], view: View, limits: Limits, owner: bool = False
+    ) -> "Confined":
+        """A fork of the fork server's.
+
+        Args:
+            server: The fork server.
+            what: A `command` to become (`ended` is NOT_MADE where it was not tried), or the `connection` of a kernel.
+            view: What it sees.
+            limits: What it may use.
+            owner: As for `start`.
 
         Raises:
             NoFork: it cannot be had.
@@ -120,7 +129,7 @@ class Confined:
             confined = await cls._guarded(view.place, lambda *descriptors: Forked.start(server, *descriptors))
         except OSError as error:
             raise NoFork(str(error.strerror)) from None
-        order = {"room": view.room(limits), "process": view.order(limits), "connection": connection}
+        order = {"room": view.room(limits), "process": view.order(limits)} | what
         # In the room there is one more.
         if not confined._order(order, limits.processes + (order["room"] is not None), owner):
             await confined.close()

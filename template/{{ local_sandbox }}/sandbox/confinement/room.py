@@ -79,18 +79,44 @@ class Room:
         Raises:
             OSError, RuntimeError: there is no fork.
         """
+        # A process enters a namespace of process ids by its children only, and with one for users it gives up its own
+        # rights, to leave the others: then another process enters, and its child is left to this one.
+        return self._fork_between() if self._flags & os.CLONE_NEWUSER else self._fork()
+
+    def _fork(self) -> int:
         reader, writer = os.pipe()
-        # A process enters a namespace of process ids by its children only; other namespaces it would enter itself.
+        own = os.open("/proc/self/ns/pid", os.O_RDONLY)
+        os.setns(self._process, os.CLONE_NEWPID)
+        child = -1
+        try:
+            child = os.fork()
+        finally:
+            if child != 0:
+                os.setns(own, os.CLONE_NEWPID)
+            os.close(own)
+        if child == 0:
+            self._enter(self._flags & ~os.CLONE_NEWPID)
+            os.write(writer, b"1")
+            return 0
+        os.close(writer)
+        entered = os.read(reader, 1)
+        os.close(reader)
+        if not entered:
+            raise RuntimeError("no process in the namespaces")
+        return child
+
+    def _fork_between(self) -> int:
+        reader, writer = os.pipe()
         between = os.fork()
         if between == 0:
+            self._enter(self._flags)
             try:
-                os.setns(self._process, self._flags)
                 child = os.fork()
-                if child == 0:
-                    return 0
-                os.write(writer, str(child).encode())
-            except OSError as error:
-                os.write(2, f"the namespaces cannot be entered: {error.strerror}\n".encode())
+            except OSError:
+                os._exit(1)
+            if child == 0:
+                return 0
+            os.write(writer, str(child).encode())
             os._exit(0)
         os.close(writer)
         text = os.read(reader, 20)
@@ -99,6 +125,14 @@ class Room:
         if not text:
             raise RuntimeError("no process in the namespaces")
         return int(text)
+
+    def _enter(self, flags: int) -> None:
+        """Enter namespaces, or end this process."""
+        try:
+            os.setns(self._process, flags)
+        except OSError as error:
+            os.write(2, f"the namespaces cannot be entered: {error.strerror}\n".encode())
+            os._exit(1)
 
 
 def _prctl(option: int, *values: int) -> None:
