@@ -291,7 +291,7 @@ def test_commands_are_refused_unless_the_settings_allow_them(service: Service) -
 
 
 # This machine's processes are seen from the stand-in's: only those of its own folder are ended.
-END_APP = 'for pid in $(pgrep -f office_app.py); do [ /proc/$pid/cwd -ef ~/app ] && kill -KILL $pid; done'
+END_APP = "for pid in $(pgrep -f office_app.py); do [ /proc/$pid/cwd -ef ~/app ] && kill -KILL $pid; done"
 
 
 @pytest.mark.parametrize(

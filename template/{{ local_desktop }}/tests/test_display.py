@@ -18,8 +18,8 @@ import pytest
 from desktop import DesktopLost
 from desktop.backend import DesktopSettings, LocalDesktop
 from desktop.display import forks
-from desktop.display.x11 import Screen
 from desktop.display.forks import ForkServer, NoFork, fork_server
+from desktop.display.x11 import Screen
 
 QUIET, LIMIT = 0.1, 2.0
 """`settle_seconds` and `max_settle_seconds` of the server."""
@@ -272,7 +272,9 @@ def test_desktops_do_without_a_fork_server_that_is_not_well(
 
 
 def test_what_has_threads_is_not_forked(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "threads.py").write_text("import threading, time\nthreading.Thread(target=time.sleep, args=[60]).start()")
+    (tmp_path / "threads.py").write_text(
+        "import threading, time\nthreading.Thread(target=time.sleep, args=[60]).start()"
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(forks.ENVIRONMENT, "PYTHONPATH", str(tmp_path))
         server = ForkServer(("threads",))

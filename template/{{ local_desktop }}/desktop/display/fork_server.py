@@ -78,7 +78,7 @@ def first_line() -> bytes:
 
 
 def show(arguments: Sequence[str], environment: dict[str, str]) -> None:
-    """Write them to where /proc shows those that a process was started with: of a fork, it would show this program's."""
+    """Write them to where /proc shows those that a process was started with; a fork would show this program's."""
     with open("/proc/self/stat") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     # Fields 48 to 51 of all, as proc(5) counts them: where arguments and environment begin and end.

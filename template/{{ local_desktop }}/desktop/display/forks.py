@@ -1,5 +1,5 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""The fork server of this process (`fork_server.py`). Where there is none, keepers and applications start as programs."""
+"""The fork server of this process (`fork_server.py`). Without one, keepers and applications start as programs."""
 
 import json
 import logging

@@ -9,10 +9,10 @@ that the server has gone. Orders:
     {"start": 1, "command": [...], "environment": {...}, "folder": "...", "output": "FILE", "limits": {...}}
     {"end": 1}
 
-Standard output says which process this is, `{"keeper": 4710}`, and what became of orders: `{"id": 1, "pid": 4711}`, and at last `{"id": 1, "code": 0}` (negative for a
-signal, as in `subprocess`). At the end, all programs are killed but the first one, the X server, which is asked, so
-that it removes its socket; then FOLDER is removed. A program cannot leave by `setsid` or a second fork: what loses its
-parent is adopted here.
+Standard output says which process this is, `{"keeper": 4710}`, and what became of orders: `{"id": 1, "pid": 4711}`,
+and at last `{"id": 1, "code": 0}` (negative for a signal, as in `subprocess`). At the end, all programs are killed but
+the first one, the X server, which is asked, so that it removes its socket; then FOLDER is removed. A program cannot
+leave by `setsid` or a second fork: what loses its parent is adopted here.
 
 `fork_server.py` forks keepers, too, which can run scripts without a program that starts anew.
 """
