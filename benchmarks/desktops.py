@@ -2,14 +2,18 @@
 
     .venv/bin/python PATH/TO/desktops.py latency [SESSIONS] [CLICKS]     click + fresh picture, sessions at once
     .venv/bin/python PATH/TO/desktops.py leftovers [EPISODES]            every tenth display or application is killed
+    .venv/bin/python PATH/TO/desktops.py compare FOLDER ...  [ROUNDS]    `latency` in several environments, in turns
 
-`latency` prints p50, p99 and the bytes of a picture; `leftovers` exits 1 where anything is left over.
+`latency` prints p50, p99 and the bytes of a picture; `leftovers` exits 1 where anything is left over. The environments
+of `compare` may be of other releases of the template; each has its own .venv.
 """
 
 import base64
 import os
+import re
 import signal
 import statistics
+import subprocess
 import sys
 import tempfile
 import threading
@@ -21,6 +25,7 @@ from typing import Any
 sys.path[:0] = [".", "tests"]
 
 import uvicorn  # noqa: E402
+from desktop import backend  # noqa: E402
 from harness import SERVER_CLASS, Client, play_row  # noqa: E402
 
 from gymkit.fixture import make_server  # noqa: E402
@@ -68,11 +73,43 @@ def latency(sessions: int = 8, clicks: int = 25) -> None:
         results = list(pool.map(one, range(sessions)))
     taken = sorted(second for _, seconds, _ in results for second in seconds)
     sizes = [size for _, _, more in results for size in more]
+    firsts = sorted(first for first, _, _ in results)
     print(f"{sessions} sessions at once, {len(taken)} clicks, load {os.getloadavg()[0]:.1f}")
-    print(f"first picture (desktop's start): up to {max(first for first, _, _ in results):.2f} s")
+    print(f"first picture (desktop's start): {statistics.median(firsts):.2f} s, up to {firsts[-1]:.2f} s")
     p50, p99 = (taken[int(len(taken) * part)] * 1e3 for part in (0.5, 0.99))
     print(f"click + fresh picture: p50 {p50:.0f} ms, p99 {p99:.0f} ms")
     print(f"bytes per picture: {statistics.mean(sizes):,.0f} on average, {max(sizes):,} at most")
+
+
+def compare(*arguments: str) -> None:
+    """Medians over the rounds, of what each environment's `latency` prints."""
+    rounds = int(arguments[-1]) if arguments[-1].isdigit() else 3
+    folders = [Path(argument) for argument in arguments if not argument.isdigit()]
+    said: dict[Path, list[list[float]]] = {folder: [] for folder in folders}
+    names = ("first picture", "last first picture", "click, p50", "click, p99", "alone: click", "alone: first picture")
+    patterns = (r": ([\d.]+) s,", r"up to ([\d.]+) s", r"p50 (\d+) ms", r"p99 (\d+) ms")
+    for _ in range(rounds):
+        for folder in folders:
+            texts = [
+                subprocess.run(
+                    [".venv/bin/python", str(Path(__file__).resolve()), "latency", sessions],
+                    cwd=folder,
+                    check=True,
+                    capture_output=True,
+                    text=True,
+                ).stdout
+                for sessions in ("8", "1")
+            ]
+            found = [re.search(pattern, texts[0]) for pattern in patterns]
+            found.append(re.search(patterns[2], texts[1]))
+            found.append(re.search(patterns[1], texts[1]))
+            assert all(found), texts
+            said[folder].append([float(match[1]) for match in found if match])
+            print(folder, said[folder][-1], flush=True)
+    print(f"medians of {rounds} rounds, load {os.getloadavg()[0]:.1f}")
+    for folder, rows in said.items():
+        values = [statistics.median(column) for column in zip(*rows, strict=True)]
+        print(folder, dict(zip(names, values, strict=True)))
 
 
 def processes_with(text: bytes) -> list[int]:
@@ -95,6 +132,7 @@ def leftovers(episodes: int = 100) -> None:
     rows = read_rows(data_path("validation"))
     outcomes: dict[str, int] = {}
     displays: set[str] = set()
+    forks_of = getattr(backend, "forks_of", lambda settings: None)  # A release before had none.
     lock = threading.Lock()
 
     def one(number: int) -> None:
@@ -107,6 +145,8 @@ def leftovers(episodes: int = 100) -> None:
             desktop = server._sessions.find(cookie.strip('"')).state.desktop
             os.kill((desktop.display.server if number % 20 == 9 else desktop.app).pid, signal.SIGKILL)
             displays.add(desktop.display.name)
+        if number == episodes // 2 and (forks := forks_of(server.config)) and forks.pid:
+            os.kill(forks.pid, signal.SIGKILL)
         items = play_row(client, row)
         verdict = client.verdict(row, items)
         outcome = verdict["failure_kind"] if verdict["mask_sample"] else f"reward {verdict['reward']:g}"
@@ -133,4 +173,7 @@ def leftovers(episodes: int = 100) -> None:
 
 
 if __name__ == "__main__":
-    {"latency": latency, "leftovers": leftovers}[sys.argv[1]](*map(int, sys.argv[2:]))
+    if sys.argv[1] == "compare":
+        compare(*sys.argv[2:])
+    else:
+        {"latency": latency, "leftovers": leftovers}[sys.argv[1]](*map(int, sys.argv[2:]))

@@ -150,7 +150,7 @@ def test_its_own_tests_pass(environment: Environment) -> None:
     if FULL:
         assert environment.own_tests() > 180
     else:
-        assert environment.own_tests("tests/test_desktop.py", "tests/test_office.py") > 60
+        assert environment.own_tests("tests/test_desktop.py", "tests/test_display.py", "tests/test_office.py") > 70
 
 
 @pytest.mark.needs("E2B's desktop")

@@ -227,13 +227,13 @@ def normal(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-PROGRAMS = PurePath("sandbox", "confinement")
-"""A folder of programs, which are run by their path and import what stands beside them."""
+PROGRAMS = (PurePath("sandbox", "confinement"), PurePath("desktop", "display"))
+"""Folders of programs, which are run by their path and import what stands beside them."""
 
 
 def own(files: dict[PurePath, File], module: str, folder: PurePath | None = None) -> PurePath | None:
     """The environment's file that holds a module, or a name in it, for a file in a folder."""
-    for root in (PurePath(), PurePath("tests"), PurePath("train"), *([PROGRAMS] if folder == PROGRAMS else [])):
+    for root in (PurePath(), PurePath("tests"), PurePath("train"), *(each for each in PROGRAMS if each == folder)):
         parts = module.split(".")
         for end in range(len(parts), 0, -1):
             path = root.joinpath(*parts[:end])

@@ -8,6 +8,9 @@
 The application is not part of a desktop: server.py says which one is opened, with which files.
 """
 
+import asyncio
+from collections.abc import Callable
+from time import monotonic
 from typing import Literal, Protocol
 
 from PIL.Image import Image
@@ -38,6 +41,16 @@ class Desktop(Protocol):
         """The screen as an RGB picture, `width` x `height`."""
         ...
 
+    async def when_still[Result](self, quiet: float, limit: float, look: Callable[[Image], Result]) -> Result:
+        """What is made of the screen, once what was done has been handled, and nothing changes any more.
+
+        Args:
+            quiet: Nothing must have changed for about so many seconds.
+            limit: It is not waited for longer than this.
+            look: What is made of a picture, in a thread. It may be called several times: the last one counts.
+        """
+        ...
+
     async def cursor(self) -> tuple[int, int]:
         """The position of the pointer."""
         ...
@@ -48,6 +61,10 @@ class Desktop(Protocol):
 
     async def button(self, button: Button, down: bool) -> None:
         """Press or release a mouse button."""
+        ...
+
+    async def click(self, x: int, y: int, button: Button, times: int) -> None:
+        """Move the pointer, then press and release a mouse button so many times."""
         ...
 
     async def scroll(self, dx: int, dy: int) -> None:
@@ -84,3 +101,20 @@ class Desktop(Protocol):
     async def close(self) -> None:
         """End the desktop and everything on it. A second call changes nothing; it never raises."""
         ...
+
+
+async def when_still_by_pictures[Result](
+    desktop: Desktop, quiet: float, limit: float, look: Callable[[Image], Result]
+) -> Result:
+    """`Desktop.when_still` where nothing says when something is drawn: pictures are compared."""
+    end = monotonic() + limit
+    picture = await desktop.screenshot()
+    pixels = await asyncio.to_thread(picture.tobytes)
+    still_since = monotonic()
+    while (now := monotonic()) - still_since < quiet and now < end:
+        await asyncio.sleep(quiet / 4)
+        picture, before = await desktop.screenshot(), pixels
+        pixels = await asyncio.to_thread(picture.tobytes)
+        if pixels != before:
+            still_since = monotonic()
+    return await asyncio.to_thread(look, picture)

@@ -138,7 +138,7 @@ class NoFile:
     def __init__(self, error: Exception) -> None:
         self.error = error
 
-    async def screenshot(self) -> Any:
+    async def when_still(self, quiet: float, limit: float, look: Any) -> Any:
         raise DesktopLost("it is gone")
 
     async def read_file(self, name: str) -> bytes:

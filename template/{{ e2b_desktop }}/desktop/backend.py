@@ -8,6 +8,7 @@ import os
 import re
 import shlex
 import time
+from collections.abc import Callable
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from PIL.Image import Image
 from PIL.Image import open as open_image
 from pydantic import BaseModel, Field
 
-from desktop import Button, Desktop, DesktopLost
+from desktop import Button, Desktop, DesktopLost, when_still_by_pictures
 from desktop.machine import Machine
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ def check(settings: DesktopSettings | None = None) -> None:
         log.warning("E2B_API_KEY is not set: no desktop can be had. Set it, and start the server again.")
 
 
+def get_ready(settings: DesktopSettings) -> None:
+    """Nothing is started before a desktop is wanted."""
+
+
 def make_desktop(settings: DesktopSettings) -> Desktop:
     """A desktop that is not yet started."""
     return E2BDesktop(settings)
@@ -130,6 +135,9 @@ class E2BDesktop:
     def _screenshot(self) -> Image:
         return open_image(io.BytesIO(self._remote.screenshot())).convert("RGB")
 
+    async def when_still[Result](self, quiet: float, limit: float, look: Callable[[Image], Result]) -> Result:
+        return await when_still_by_pictures(self, quiet, limit, look)
+
     async def cursor(self) -> tuple[int, int]:
         return await self._machine.call(self._remote.get_cursor_position)
 
@@ -138,6 +146,12 @@ class E2BDesktop:
 
     async def button(self, button: Button, down: bool) -> None:
         await self._machine.call(self._remote.mouse_press if down else self._remote.mouse_release, button)
+
+    async def click(self, x: int, y: int, button: Button, times: int) -> None:
+        await self.move(x, y)
+        for _ in range(times):
+            await self.button(button, True)
+            await self.button(button, False)
 
     async def scroll(self, dx: int, dy: int) -> None:
         for notches, forward, backward in ((dy, 5, 4), (dx, 7, 6)):

@@ -290,9 +290,13 @@ def test_commands_are_refused_unless_the_settings_allow_them(service: Service) -
     on_desktop(work)
 
 
+# This machine's processes are seen from the stand-in's: only those of its own folder are ended.
+END_APP = "for pid in $(pgrep -f office_app.py); do [ /proc/$pid/cwd -ef ~/app ] && kill -KILL $pid; done"
+
+
 @pytest.mark.parametrize(
     ("ends", "reward"),
-    [("machine", 0.0), ("service", None), ("rm ~/app/state.json", 0.0), ("pkill -KILL -f office_app.py", 1.0)],
+    [("machine", 0.0), ("service", None), ("rm ~/app/state.json", 0.0), (END_APP, 1.0)],
 )
 def test_what_an_agent_ends_voids_nothing(
     service: Service, serve: Any, rows: list[Row], monkeypatch: pytest.MonkeyPatch, ends: str, reward: float | None

@@ -8,16 +8,19 @@ import os
 import shutil
 import stat
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
+from time import monotonic
 
 from PIL.Image import Image
 from pydantic import BaseModel, Field
 
-from desktop import Button, Desktop, DesktopLost
+from desktop import Button, Desktop, DesktopLost, when_still_by_pictures
 from desktop.display import commands
+from desktop.display.forks import ForkServer, fork_server
 from desktop.display.processes import Program
-from desktop.display.xserver import Display
+from desktop.display.xserver import SLICE_SECONDS, Display
 from desktop.keyboard import keysym_of
 
 log = logging.getLogger("gymkit")
@@ -31,7 +34,9 @@ PROGRAMS = {"Xvfb": "xvfb", "openbox": "openbox"}
 """The programs that a desktop needs, and Debian's packages of them."""
 BUTTONS = {"left": 1, "middle": 2, "right": 3}
 WINDOW_SECONDS = 60
-POLL_SECONDS = 0.02
+WATCH_SECONDS = 5
+WATCH_QUIETS = 3
+"""A program that draws may draw the same over and over: after so many times the quiet time, pictures are compared."""
 TYPED_AT_ONCE = 200
 MAX_COMMAND_OUTPUT = 100_000
 MAX_FILE_BYTES = 50_000_000
@@ -44,6 +49,11 @@ class DesktopSettings(BaseModel):
     screen_height: int = Field(default=768, ge=240, le=4096, description="Height of the screen in pixels.")
     unconfined_commands: bool = Field(
         default=False, description="Run commands also where bubblewrap cannot confine them: in a container, say."
+    )
+    fork_server: bool = Field(default=True, description="Whether desktops are forks of a program that is kept ready.")
+    preload: list[str] = Field(
+        default=["tkinter", "tkinter.ttk", "tkinter.messagebox", "json", "pathlib"],
+        description="Modules that the fork server holds in memory for all applications.",
     )
 
 
@@ -76,6 +86,16 @@ def make_desktop(settings: DesktopSettings) -> Desktop:
     return LocalDesktop(settings)
 
 
+def get_ready(settings: DesktopSettings) -> None:
+    """Start what desktops are forked from, in the background, for the first one not to wait for it."""
+    if forks := forks_of(settings):
+        forks.start()
+
+
+def forks_of(settings: DesktopSettings) -> ForkServer | None:
+    return fork_server(tuple(settings.preload)) if settings.fork_server else None
+
+
 class LocalDesktop:
     """An X display of its own, with an application on it.
 
@@ -87,7 +107,7 @@ class LocalDesktop:
     def __init__(self, settings: DesktopSettings) -> None:
         self.width = settings.screen_width
         self.height = settings.screen_height
-        self.display = Display(self.width, self.height)
+        self.display = Display(self.width, self.height, forks_of(settings))
         self.app: Program | None = None
         self._unconfined = settings.unconfined_commands
 
@@ -103,6 +123,12 @@ class LocalDesktop:
     async def screenshot(self) -> Image:
         return await self.display.call(self.display.screen.capture)
 
+    async def when_still[Result](self, quiet: float, limit: float, look: Callable[[Image], Result]) -> Result:
+        end = monotonic() + limit
+        watched = min(limit, WATCH_QUIETS * quiet, WATCH_SECONDS)
+        made = await self.display.call(self.display.screen.when_still, quiet, watched, look)
+        return made[0] if made else await when_still_by_pictures(self, quiet, end - monotonic(), look)
+
     async def cursor(self) -> tuple[int, int]:
         return await self.display.call(self.display.screen.pointer)
 
@@ -111,6 +137,9 @@ class LocalDesktop:
 
     async def button(self, button: Button, down: bool) -> None:
         await self.display.call(self.display.screen.button, BUTTONS[button], down)
+
+    async def click(self, x: int, y: int, button: Button, times: int) -> None:
+        await self.display.call(self.display.screen.click, x, y, BUTTONS[button], times)
 
     async def scroll(self, dx: int, dy: int) -> None:
         for notches, forward, backward in ((dy, 5, 4), (dx, 7, 6)):
@@ -151,6 +180,7 @@ class LocalDesktop:
             display.kill(program)
         code = program.ended.result() if done else None
         await asyncio.wait({program.ended})
+        await display.call(display.screen.touch)
         return code, await asyncio.to_thread(take_output, output)
 
     async def open_app(self, argv: list[str], files: dict[str, bytes]) -> None:
@@ -165,11 +195,11 @@ class LocalDesktop:
         self.app, output = await display.run(command, folder=folder)
         try:
             async with asyncio.timeout(WINDOW_SECONDS):
-                while not await display.call(display.screen.has_windows):
+                while not await display.call(display.screen.await_windows, SLICE_SECONDS):
                     if self.app.ended.done():
-                        log.error("The application did not start:\n%s", await asyncio.to_thread(head_and_tail, output))
+                        said = await asyncio.to_thread(head_and_tail, output)
+                        log.error("The application did not start (exit code %s):\n%s", self.app.ended.result(), said)
                         raise DesktopLost("The application did not start; the server's log says why.")
-                    await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise DesktopLost(f"The application opened no window within {WINDOW_SECONDS} seconds.") from None
 

@@ -705,10 +705,20 @@ def test_a_killed_server_leaves_nothing(rows: list[Row], tmp_path: Path) -> None
         (folder,) = tmp_path.glob("desktop-*")
         display = next(line for line in (folder / "output-1").read_text().splitlines() if line.isdigit())
         assert processes_of(str(folder))
+        forks = [pid for pid in processes_of("fork_server.py") if parent_of(pid) == server.pid]
+        assert len(forks) == int(sys.platform == "linux")
     finally:
         server.kill()
         server.wait()
     check_nothing_left_of(folder, f":{display}")
+    wait_until(lambda: not set(forks) & set(processes_of("fork_server.py")))
+
+
+def parent_of(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 
 
 def answers(client: Client) -> bool:

@@ -9,10 +9,12 @@ that the server has gone. Orders:
     {"start": 1, "command": [...], "environment": {...}, "folder": "...", "output": "FILE", "limits": {...}}
     {"end": 1}
 
-Standard output says what became of them: `{"id": 1, "pid": 4711}`, and at last `{"id": 1, "code": 0}` (negative for a
-signal, as in `subprocess`). At the end, all programs are killed but the first one, the X server, which is asked, so
-that it removes its socket; then FOLDER is removed. A program cannot leave by `setsid` or a second fork: what loses its
-parent is adopted here.
+Standard output says which process this is, `{"keeper": 4710}`, and what became of orders: `{"id": 1, "pid": 4711}`,
+and at last `{"id": 1, "code": 0}` (negative for a signal, as in `subprocess`). At the end, all programs are killed but
+the first one, the X server, which is asked, so that it removes its socket; then FOLDER is removed. A program cannot
+leave by `setsid` or a second fork: what loses its parent is adopted here.
+
+`fork_server.py` forks keepers, too, which can run scripts without a program that starts anew.
 """
 
 import contextlib
@@ -25,7 +27,10 @@ import shutil
 import signal
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
+
+Order = dict[str, Any]
 
 PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
@@ -47,8 +52,19 @@ def say(**event: Any) -> None:
         os.write(1, json.dumps(event).encode() + b"\n")
 
 
-def start(order: dict[str, Any]) -> int:
-    """Run a program as a child that dies with this process; its process id, which is its process group's too."""
+class Chosen(Exception):
+    """In a fork: it is to carry out this order itself, without a program that takes its place."""
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+
+
+def start(order: Order, runs_here: Callable[[Order], bool]) -> int:
+    """Run a program as a child that dies with this process; its process id, which is its process group's too.
+
+    Raises:
+        Chosen: this is the child, and `runs_here` says that this Python is the program.
+    """
     keeper = os.getpid()
     child = os.fork()
     if child:
@@ -68,10 +84,13 @@ def start(order: dict[str, Any]) -> int:
         for name, value in order.get("limits", {}).items():
             resource.setrlimit(getattr(resource, name), (value, value))
         os.chdir(order["folder"])
+        if runs_here(order):
+            raise Chosen(order)
         os.execvpe(order["command"][0], order["command"], order["environment"])
+    except Chosen:
+        raise
     except BaseException as error:
         os.write(2, f"{order['command'][0]}: {error}\n".encode())
-    finally:
         os._exit(127)
 
 
@@ -98,13 +117,14 @@ def kill_group(pid: int) -> None:
 class Keeper:
     """The programs that run, by the ids of their orders, the oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, runs_here: Callable[[Order], bool]) -> None:
         self.pids: dict[int, int] = {}
+        self._runs_here = runs_here
 
-    def obey(self, order: dict[str, Any]) -> None:
+    def obey(self, order: Order) -> None:
         """Carry out one order."""
         if "start" in order:
-            pid = start(order)
+            pid = start(order, self._runs_here)
             self.pids[order["start"]] = pid
             say(id=order["start"], pid=pid)
         elif order.get("end") in self.pids:
@@ -177,17 +197,29 @@ class Keeper:
             self.reap()
 
 
-def main() -> None:
+def keep(folder: str, runs_here: Callable[[Order], bool] = lambda order: False) -> Order | None:
+    """Keep the programs of a display until the lifeline ends; then remove its folder.
+
+    Returns:
+        In a fork that is to be a program for which `runs_here` holds: the order, to be carried out by the caller.
+    """
+    say(keeper=os.getpid())
     prctl(PR_SET_CHILD_SUBREAPER, 1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
-    keeper = Keeper()
+    keeper = Keeper(runs_here)
     try:
         keeper.watch()
-    finally:
+    except Chosen as chosen:
+        return chosen.order
+    except BaseException:
         keeper.end()
-        shutil.rmtree(sys.argv[1], ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    keeper.end()
+    shutil.rmtree(folder, ignore_errors=True)
+    return None
 
 
 if __name__ == "__main__":
-    main()
+    keep(sys.argv[1])

@@ -4,9 +4,15 @@
 import asyncio
 import contextlib
 import json
+import os
+import signal
+import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from desktop.display.forks import ForkServer, NoFork
 
 KEEPER = Path(__file__).with_name("keeper.py")
 END_SECONDS = 10
@@ -37,45 +43,64 @@ class Keeper:
 
     Attributes:
         folder: The display's folder, which goes with the keeper.
+        pid: The keeper's own process id.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes] | None) -> None:
         self.folder = folder
+        self.pid = 0
+        # None for a fork, which the fork server collects.
         self._process = process
         self._programs: dict[int, Program] = {}
         self._count = 0
-        self._reader = asyncio.create_task(self._read())
-
-    @property
-    def pid(self) -> int:
-        """The keeper's own process id."""
-        return self._process.pid
 
     @classmethod
-    async def start(cls, folder: Path) -> "Keeper":
-        """A keeper for the programs of one display.
+    async def start(cls, folder: Path, forks: ForkServer | None = None) -> "Keeper":
+        """A keeper for the programs of one display: a fork where there is a fork server, else a program.
 
         Raises:
             KeeperLost: the machine has no process or descriptor left.
         """
+        ends: list[int] = []
         try:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", str(KEEPER), str(folder)),
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,
-                start_new_session=True,
-                cwd="/",
-                env={},
-            )
+            ends += os.pipe()
+            ends += os.pipe()
+            self = cls(folder, await finished(asyncio.to_thread(begin, folder, ends[0], ends[3], forks)))
         except OSError as error:
+            for end in ends:
+                os.close(end)
             raise KeeperLost(f"no process can be started: {error.strerror}") from None
-        return cls(process, folder)
+        except BaseException:
+            for end in ends:
+                os.close(end)
+            raise
+        os.close(ends[0])
+        os.close(ends[3])
+        await self._connect(ends[1], ends[2])
+        return self
+
+    async def _connect(self, orders: int, events: int) -> None:
+        """Take over the server's ends of the pipes, and wait for the keeper's first word."""
+        loop = asyncio.get_running_loop()
+        writing, reading = os.fdopen(orders, "wb", 0), os.fdopen(events, "rb", 0)
+        self._orders, _ = await loop.connect_write_pipe(asyncio.Protocol, writing)
+        try:
+            self._events = asyncio.StreamReader()
+            await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self._events), reading)
+            if self._process is None:
+                self._orders.write(json.dumps({"folder": str(self.folder)}).encode() + b"\n")
+            line = await self._events.readline()
+            if not line:
+                raise KeeperLost("its keeper has gone")
+            self.pid = json.loads(line)["keeper"]
+        except BaseException:
+            self._orders.close()
+            raise
+        self._reader = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        assert self._process.stdout is not None
         with contextlib.suppress(OSError):
-            async for line in self._process.stdout:
+            async for line in self._events:
                 event = json.loads(line)
                 program = self._programs[event["id"]]
                 if "pid" in event:
@@ -92,8 +117,7 @@ class Keeper:
     def _say(self, order: Mapping[str, object]) -> None:
         if self._reader.done():
             raise KeeperLost("its keeper has gone")
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order).encode() + b"\n")
+        self._orders.write(json.dumps(order).encode() + b"\n")
 
     async def run(
         self,
@@ -133,12 +157,40 @@ class Keeper:
 
     async def close(self) -> None:
         """End everything, and remove the folder. A second call changes nothing."""
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        waiting = asyncio.ensure_future(self._process.wait())
-        done, _ = await asyncio.wait({waiting}, timeout=END_SECONDS)
+        self._orders.close()
+        # It holds the other end for as long as it lives.
+        done, _ = await asyncio.wait({self._reader}, timeout=END_SECONDS)
         if not done:
             with contextlib.suppress(ProcessLookupError):
-                self._process.kill()
-            await waiting
-        await asyncio.wait({self._reader})
+                os.kill(self.pid, signal.SIGKILL)
+            await asyncio.wait({self._reader})
+        if self._process is not None:
+            await asyncio.to_thread(self._process.wait)
+
+
+async def finished[Result](work: Coroutine[Any, Any, Result]) -> Result:
+    """The result of work in a thread; where this is cancelled, the work is waited for all the same."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait({task})
+        raise
+
+
+def begin(folder: Path, orders: int, events: int, forks: ForkServer | None) -> "subprocess.Popen[bytes] | None":
+    """Start a keeper with these for its standard input and output; None for a fork."""
+    if forks is not None:
+        with contextlib.suppress(NoFork):
+            return forks.fork(orders, events)
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(KEEPER), str(folder)],
+        stdin=orders,
+        stdout=events,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+        env={},
+    )

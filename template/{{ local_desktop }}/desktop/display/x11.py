@@ -1,12 +1,14 @@
 # Part of the template: changes belong there (`copier update` merges this file).
 """The screen, mouse and keyboard of an X display.
 
-Pictures come by the core protocol, input goes by XTEST, the shape of the pointer is XFIXES's.
+Pictures come by the core protocol, input goes by XTEST, the shape of the pointer is XFIXES's, and DAMAGE says when
+something is drawn.
 Every call blocks. A `Screen` belongs to one thread at a time.
 """
 
 import functools
 import io
+import select
 import struct
 import time
 from collections.abc import Callable, Iterable
@@ -14,6 +16,7 @@ from threading import Event
 from typing import Any
 
 import xcffib
+import xcffib.damage
 import xcffib.xfixes
 import xcffib.xproto
 import xcffib.xtest
@@ -32,7 +35,15 @@ CHUNK = 20
 CHUNK_SECONDS = 0.005
 PING_SECONDS = 1.0
 """A window that has not answered by then is not waited for."""
+DRAWING_SECONDS = 0.004
+EARLY = 0.25
+"""After this part of the quiet time a picture is taken, which may be the last one."""
+AFTER_DRAWING = 0.8
+"""So much of the quiet time is waited for once a program has begun to react."""
+WAKE_SECONDS = 0.02
+"""So often the window manager is woken while a window is waited for."""
 SUBSTRUCTURE_NOTIFY = 1 << 19
+PROPERTY_CHANGE = 1 << 22
 CLIENT_MESSAGE = 33
 
 
@@ -109,7 +120,12 @@ class Screen:
         self._test: Any = self._connection(xcffib.xtest.key)
         self._fixes: Any = self._connection(xcffib.xfixes.key)
         self._fixes.QueryVersion(5, 0).reply()
-        self._core.ChangeWindowAttributes(self._root, xcffib.xproto.CW.EventMask, [SUBSTRUCTURE_NOTIFY])
+        mask = SUBSTRUCTURE_NOTIFY | PROPERTY_CHANGE
+        self._core.ChangeWindowAttributes(self._root, xcffib.xproto.CW.EventMask, [mask])
+        self._input_since, self._drawn_since = True, False
+        self._changed_at = time.monotonic()
+        self._damage: Any = None
+        self._watch_drawing()
         self._pings = 0
         self._talking: set[int] = set()
         self._silent: set[int] = set()
@@ -127,42 +143,77 @@ class Screen:
         No pictures of the screen, no input, no properties of the root window, no keyboard, no other extension. None
         where the X server does not have its SECURITY extension.
         """
-        if not self._core.QueryExtension(len(_Security.key.name), _Security.key.name).reply().present:
+        if not self._has_extension(_Security.key.name):
             return None
         security: Any = self._connection(_Security.key)
         return security.generate_authorization().reply().cookie
+
+    def _has_extension(self, name: str) -> bool:
+        return bool(self._core.QueryExtension(len(name), name).reply().present)
+
+    def _watch_drawing(self) -> None:
+        """Have an event come when anything is drawn on the screen, in whatever window."""
+        if self._has_extension(xcffib.damage.key.name):
+            self._damage = self._connection(xcffib.damage.key)
+            self._damage.QueryVersion(1, 1).reply()
+            self._watched = self._connection.generate_id()
+            self._damage.Create(self._watched, self._root, xcffib.damage.ReportLevel.NonEmpty)
+
+    def _next_event(self, until: float) -> Any:
+        """The next event, or None when it is that late (`time.monotonic`). It notes what has been drawn.
+
+        An event may also be the error of an earlier request, as of a message to a window that has gone meanwhile.
+        """
+        self._connection.flush()
+        while (event := self._event()) is None:
+            left = until - time.monotonic()
+            if left <= 0:
+                return None
+            poll = select.poll()
+            poll.register(self._connection.get_file_descriptor(), select.POLLIN)
+            poll.poll(left * 1000)
+        if isinstance(event, xcffib.damage.NotifyEvent):
+            # Only after that does the next event come: a window that draws itself makes hundreds.
+            time.sleep(DRAWING_SECONDS)
+            self._damage.Subtract(self._watched, 0, 0)
+            self._sync()
+            self._drawn_since, self._changed_at = True, time.monotonic()
+        return event
+
+    def _event(self) -> Any:
+        try:
+            return self._connection.poll_for_event()
+        except xcffib.Error as error:
+            return error
 
     def _sync(self) -> None:
         """Wait until the X server has done all that it was told."""
         self._core.GetInputFocus().reply()
 
-    def _await_window(self) -> None:
+    def _await_window(self, times: int = 1) -> None:
         """Wait until the active window has had all input so far: it answers a ping (_NET_WM_PING), which comes after.
 
         One that has no time is waited for no longer than `PING_SECONDS`; one that does not know of pings, only once. Tk
         answers them without saying that it does.
         """
-        self._sync()
         window = next(iter(self._property(self._root, "_NET_ACTIVE_WINDOW")), 0)
+        for _ in range(times):
+            if window and window not in self._silent:
+                self._ping(window)
+
+    def _ping(self, window: int) -> None:
         ping = self._atom("_NET_WM_PING")
-        if not window or window in self._silent:
-            return
         self._pings += 1
         protocols = self._atom("WM_PROTOCOLS")
         message = struct.pack("=BBHII5I", CLIENT_MESSAGE, 32, 0, window, protocols, ping, self._pings, window, 0, 0)
         self._core.SendEvent(False, window, 0, message)
-        self._connection.flush()
         deadline = time.monotonic() + PING_SECONDS
-        while time.monotonic() < deadline:
-            try:
-                event = self._connection.poll_for_event()
-            except xcffib.Error:
-                return  # The window has gone meanwhile.
-            if event is None:
-                time.sleep(0.002)
-            elif isinstance(event, xcffib.xproto.ClientMessageEvent) and event.data.data32[1] == self._pings:
+        while (event := self._next_event(deadline)) is not None:
+            if isinstance(event, xcffib.xproto.ClientMessageEvent) and event.data.data32[1] == self._pings:
                 self._talking.add(window)
                 return
+            if isinstance(event, xcffib.Error):
+                return  # The window has gone meanwhile.
         if window not in self._talking:
             self._silent.add(window)
 
@@ -186,36 +237,108 @@ class Screen:
     def capture(self) -> Image.Image:
         """The screen with the pointer, as an RGB picture, once the active window has had all input so far."""
         self._await_window()
-        size = self.width * self.height * 4
+        return self._capture()
+
+    def _capture(self) -> Image.Image:
         everything = 0xFFFFFFFF
         request = self._core.GetImage(
             xcffib.xproto.ImageFormat.ZPixmap, self._root, 0, 0, self.width, self.height, everything
         )
+        pointer_request = self._fixes.GetCursorImage()
         # `request.reply()` would make a list of three million numbers.
         reply = self._connection.wait_for_reply(request.sequence)
-        pixels = bytes(ffi.buffer(reply.cdata, 32 + size))[32:]
+        pixels = memoryview(ffi.buffer(reply.cdata, 32 + self.width * self.height * 4))[32:]
         picture = Image.frombytes("RGB", (self.width, self.height), pixels, "raw", "BGRX")
-        pointer = self._fixes.GetCursorImage().reply()
+        pointer = pointer_request.reply()
         colours = b"".join(pixel.to_bytes(4, "little") for pixel in pointer.cursor_image)
         shape = Image.frombytes("RGBA", (pointer.width, pointer.height), colours, "raw", "BGRa")
         picture.paste(shape, (pointer.x - pointer.xhot, pointer.y - pointer.yhot), shape)
         return picture
 
     @_checked
-    def has_window_manager(self) -> bool:
-        """Whether a window manager has said that it is there."""
-        return bool(self._property(self._root, "_NET_SUPPORTING_WM_CHECK"))
+    def when_still[Result](
+        self, quiet: float, seconds: float, look: Callable[[Image.Image], Result]
+    ) -> tuple[Result] | None:
+        """What is made of the screen, as by `capture`, once it is still.
+
+        It is still when the active window has had all input so far, and from then on nothing has been drawn for `quiet`
+        seconds; or, after anything has been drawn, for `AFTER_DRAWING` of them. Then the window is asked twice more:
+        what was due in that time, but had no processor, is done and drawn by its second answer. Where there was no
+        input, the time that has passed already counts.
+
+        The picture is taken as soon as it may be the last one, and dropped where anything is drawn after that.
+
+        Args:
+            quiet: So many seconds.
+            seconds: For no longer than this, once the window has had all input.
+            look: What is made of a picture; it may be called several times.
+
+        Returns:
+            None where the screen was not still for so long, or the X server cannot say so (without DAMAGE).
+        """
+        if self._damage is None:
+            return None
+        self._await_window()
+        end = time.monotonic() + seconds
+        if self._input_since:
+            self._input_since = False
+            self._changed_at = time.monotonic()
+        while self._await_quiet(EARLY * quiet, end):
+            changed_at = self._changed_at
+            result = look(self._capture())
+            if self._await_quiet(quiet * AFTER_DRAWING if self._drawn_since else quiet, end, changed_at):
+                self._await_window(2)
+                if self._await_quiet(0, end, changed_at):
+                    return (result,)
+        return None
+
+    def _await_quiet(self, quiet: float, end: float, changed_at: float | None = None) -> bool:
+        """Wait until nothing has been drawn for so long. False where it is too late (`time.monotonic`), or where
+        anything was drawn since it had changed last, if that is given."""
+        while changed_at in (None, self._changed_at):
+            until = self._changed_at + quiet
+            if self._next_event(min(until, end)) is None:
+                return changed_at in (None, self._changed_at) and time.monotonic() < end
+        return False
 
     @_checked
-    def has_windows(self) -> bool:
-        """Whether the window manager manages any window.
+    def touch(self) -> None:
+        """Something is done that may be shown soon, by input or otherwise."""
+        if not self._input_since:
+            while self._next_event(0) is not None:
+                pass  # What was drawn before is no reaction.
+            self._input_since, self._drawn_since = True, False
+
+    @_checked
+    def await_window_manager(self, seconds: float) -> bool:
+        """Wait until a window manager has said that it is there; whether so."""
+        return self._await_property("_NET_SUPPORTING_WM_CHECK", time.monotonic() + seconds)
+
+    @_checked
+    def await_windows(self, seconds: float) -> bool:
+        """Wait until the window manager manages any window; whether so.
 
         openbox may have read the wish for a window while it started, and then sleep on it. So it is woken: it looks at
         all its events when a property of the root window changes.
         """
+        end = time.monotonic() + seconds
         replace, kind = xcffib.xproto.PropMode.Replace, xcffib.xproto.Atom.CARDINAL
-        self._core.ChangeProperty(replace, self._root, self._atom("_GYMKIT_WAKE"), kind, 8, 1, [0])
-        return bool(self._property(self._root, "_NET_CLIENT_LIST"))
+        while not self._await_property("_NET_CLIENT_LIST", min(end, time.monotonic() + WAKE_SECONDS)):
+            if time.monotonic() >= end:
+                return False
+            self._core.ChangeProperty(replace, self._root, self._atom("_GYMKIT_WAKE"), kind, 8, 1, [0])
+        return True
+
+    def _await_property(self, name: str, until: float) -> bool:
+        """Wait until the root window has a property that is not empty; whether so."""
+        atom = self._atom(name)
+        while not self._property(self._root, name):
+            while (event := self._next_event(until)) is not None:
+                if isinstance(event, xcffib.xproto.PropertyNotifyEvent) and event.atom == atom:
+                    break
+            else:
+                return bool(self._property(self._root, name))
+        return True
 
     # ----------------------------------------------------------------------------------------------------- mouse
 
@@ -227,6 +350,7 @@ class Screen:
 
     @_checked
     def move(self, x: int, y: int) -> None:
+        self.touch()
         self._test.FakeInput(MOTION, 0, 0, self._root, x, y, 0)
         self._sync()
 
@@ -236,7 +360,18 @@ class Screen:
         self._input(BUTTON_PRESS if down else BUTTON_RELEASE, number)
         self._sync()
 
+    @_checked
+    def click(self, x: int, y: int, number: int, times: int) -> None:
+        """Move the pointer, then press and release a button so many times."""
+        self.touch()
+        self._test.FakeInput(MOTION, 0, 0, self._root, x, y, 0)
+        for _ in range(times):
+            self._input(BUTTON_PRESS, number)
+            self._input(BUTTON_RELEASE, number)
+        self._sync()
+
     def _input(self, event: int, detail: int) -> None:
+        self.touch()
         self._test.FakeInput(event, detail, 0, self._root, 0, 0, 0)
 
     # -------------------------------------------------------------------------------------------------- keyboard

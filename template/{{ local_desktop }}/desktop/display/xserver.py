@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from desktop import DesktopLost
 from desktop.display import commands
 from desktop.display.commands import Access
+from desktop.display.forks import ForkServer
 from desktop.display.processes import Keeper, KeeperLost, Program
 
 if TYPE_CHECKING:
@@ -31,7 +32,12 @@ CALL_SECONDS = 20
 """An X server that does not answer for so long is lost."""
 DEATH_SECONDS = 2
 """An X server whose keeper was killed is waited for so long."""
-POLL_SECONDS = 0.02
+POLL_SECONDS = 0.005
+SLICE_SECONDS = 0.2
+"""For what may take long, a call of the X server waits for no longer at once."""
+NO_COMPOSE = {"XCOMPOSEFILE": os.devnull}
+"""libX11 would read 5,000 sequences of keys for letters, for 20 ms of each program's start. None of them begins with a
+key that the desktop presses: letters that the keyboard lacks get keys of their own."""
 OPENBOX_CONFIG = Path(__file__).resolve().with_name("openbox.xml")
 
 
@@ -47,7 +53,7 @@ class Display:
             where its X server cannot do that.
     """
 
-    def __init__(self, width: int, height: int) -> None:
+    def __init__(self, width: int, height: int, forks: ForkServer | None = None) -> None:
         self.name = ""
         self.cookie = secrets.token_hex(16).encode()
         self.keeper: Keeper | None = None
@@ -55,6 +61,7 @@ class Display:
         self.access_of_commands: Access | None = None
         self._hangs = False
         self._size = (width, height)
+        self._forks = forks
         self._folder: Path | None = None
         self._screen: Screen | None = None
         self._outputs = 0
@@ -97,7 +104,7 @@ class Display:
         for name in ("app", "home"):
             (self._folder / name).mkdir()
         (self._folder / "Xauthority").write_bytes(authority(self.cookie))
-        self.keeper = await Keeper.start(self._folder)
+        self.keeper = await Keeper.start(self._folder, self._forks)
         # The X server chooses a free number by the abstract socket of that name: without that one (`-nolisten local`),
         # servers take each other's numbers.
         width, height = self._size
@@ -115,8 +122,8 @@ class Display:
             (self._folder / "Xauthority-untrusted").write_bytes(authority(cookie))
             self.access_of_commands = Access(self.name, self.socket_path, self._folder / "Xauthority-untrusted")
         await self._run_window_manager()
-        while not await self.call(self._screen.has_window_manager):
-            await asyncio.sleep(POLL_SECONDS)
+        while not await self.call(self._screen.await_window_manager, SLICE_SECONDS):
+            pass
 
     async def _run_window_manager(self) -> None:
         command = ["openbox", "--sm-disable", "--config-file", str(OPENBOX_CONFIG)]
@@ -124,7 +131,7 @@ class Display:
             await self.run(command)
             return
         access = Access(self.name, self.socket_path, self.folder / "Xauthority")
-        variables = commands.environment(access, self.folder, confined=True)
+        variables = commands.environment(access, self.folder, confined=True) | NO_COMPOSE
         await self.run(commands.confined(command, access, readable=[OPENBOX_CONFIG]), environment=variables)
 
     async def close(self) -> None:
@@ -223,6 +230,7 @@ class Display:
                 "LANG": "C.UTF-8",
                 "DISPLAY": self.name,
                 "XAUTHORITY": str(self.folder / "Xauthority"),
+                **NO_COMPOSE,
             }
         self._outputs += 1
         output = self.folder / f"output-{self._outputs}"
