@@ -169,7 +169,8 @@ def test_a_gigabyte_of_output(bench: Bench) -> None:
 
 def test_a_value_that_does_not_arrive_is_said_to_be_missing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jupyter, "LATE_SECONDS", 0.2)
-    output = bench.tool("run_python", code="import os\nget_ipython().kernel.iopub_thread.stop()\nprint('printed')\n'shown'")
+    code = "import os\nget_ipython().kernel.iopub_thread.stop()\nprint('printed')\n'shown'"
+    output = bench.tool("run_python", code=code)
     assert output == "printed\n[stderr]\n[Values or figures may be missing: they did not arrive in time.]"
     bench.tool("run_python", code="os._exit(1)")
 
