@@ -31,10 +31,13 @@ from gymkit.rows import data_path, read_rows
 from gymkit.terminal import console
 
 FORMS: dict[int, dict[str, Any]] = {
-    2: {"played": 64, "rows": 64, "warm_steps": 60, "steps": 6, "prompts": 4, "samples": 1},
-    15: {"played": 560, "rows": 64, "warm_steps": 1000, "steps": 100, "prompts": 8, "samples": 8},
+    2: {"played": 64, "rows": 64, "passes": 10, "steps": 6, "prompts": 4, "samples": 1},
+    15: {"played": 560, "rows": 64, "passes": 19, "steps": 100, "prompts": 8, "samples": 8},
 }
 """What is done in so many minutes, on two cores of 2026."""
+WARM_BATCH = 32
+FEWEST_WARM_STEPS = 60
+"""A model that knows nothing takes that many to find the form of an episode, however few there are."""
 
 
 def arguments() -> Namespace:
@@ -50,7 +53,8 @@ def arguments() -> Namespace:
     changes = parser.add_argument_group("instead of what the form says")
     changes.add_argument("--played", type=int, help="training rows that the player plays")
     changes.add_argument("--rows", type=int, help="training rows for GRPO, from the first on")
-    changes.add_argument("--warm-steps", type=int, help="updates of the warm start")
+    changes.add_argument("--passes", type=float, help="how often the warm start is taught each episode")
+    changes.add_argument("--warm-steps", type=int, help="updates of the warm start, instead of passes")
     changes.add_argument(
         "--give-up", type=float, default=0.3, help="how often the warm start teaches to give up, before each call"
     )
@@ -127,12 +131,14 @@ def main() -> None:
         console.rule("2. warm start")
         if not (warm / "config.json").exists():
             shutil.rmtree(warm, ignore_errors=True)
+            taught = warm_start.taught(played, None, options.give_up, options.seed)
+            steps = max(FEWEST_WARM_STEPS, round(options.passes * len(taught) / WARM_BATCH))
             asked = Namespace(
                 model=None,
                 rollouts=played,
                 output=warm,
-                steps=options.warm_steps,
-                batch=32,
+                steps=options.warm_steps or steps,
+                batch=WARM_BATCH,
                 learning_rate=None,
                 above=None,
                 give_up=options.give_up,

@@ -106,6 +106,21 @@ def cut_short(talk: list[Message], probability: float, random: Random) -> list[M
     return talk
 
 
+def taught(rollouts: Path, above: float | None, give_up: float, seed: int) -> list[list[Message]]:
+    """The episodes to teach: those in a file whose reward is above a limit (None: the lowest), or parts of them.
+
+    Raises:
+        CommandError: there are none, or `give_up` is no probability.
+    """
+    if not 0 <= give_up < 1:
+        raise CommandError(f"--give-up is a probability, at least 0 and less than 1, not {give_up:g}.")
+    talks = talks_in(rollouts, reward_range()[0] if above is None else above)
+    if not give_up or not any(message.get("tool_calls") for talk in talks for message in talk):
+        return talks
+    random = Random(seed)
+    return [cut_short(talk, give_up, random) for _ in range(CUTS) for talk in talks]
+
+
 def schemas(url: str, tools: list[Item]) -> list[dict[str, Any]] | None:
     """The tools as GRPO will show them to the model."""
     if not tools:
@@ -150,12 +165,7 @@ class Progress(TrainerCallback):
 def train(options: argparse.Namespace, url: str, tools: list[Item]) -> None:
     """Teach, and save the model."""
     programs.check_free(options.output)
-    if not 0 <= options.give_up < 1:
-        raise CommandError(f"--give-up is a probability, at least 0 and less than 1, not {options.give_up:g}.")
-    talks = talks_in(options.rollouts, reward_range()[0] if options.above is None else options.above)
-    if options.give_up:
-        random = Random(options.seed)
-        talks = [cut_short(talk, options.give_up, random) for _ in range(CUTS) for talk in talks]
+    talks = taught(options.rollouts, options.above, options.give_up, options.seed)
     if options.model:
         loaded = load(options.model, bool(tools))
     else:
