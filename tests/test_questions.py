@@ -204,6 +204,7 @@ def test_the_users_files_are_those_that_an_update_leaves_alone(rendered: tuple[P
     assert [pattern for pattern in patterns if not list(folder.glob(pattern.lstrip("/")))] == []
 
 
+@pytest.mark.filterwarnings("ignore:Dirty template changes")  # They are what it is about.
 def test_an_undefined_variable_is_an_error(template: Template, tmp_path: Path) -> None:
     copy = tmp_path / "template"
     run_ok("git", "clone", "-q", template.path, copy, cwd=tmp_path)
