@@ -121,7 +121,7 @@ def train(options: argparse.Namespace, url: str, tools: list[Item], rows: list[R
     if last is None or done:
         programs.check_free(options.output)
     if last is not None:
-        console.print(f"[dim]Going on from {last}[/dim]")
+        console.print(f"Going on from {last}", style="dim", markup=False, soft_wrap=True)
     loaded = load(str(last) if done else options.model, bool(tools))
     curve = Curve(options.output, options.steps, quiet)
     made = trainer(loaded, url, tools, rows, settings(options), callbacks=[curve])
@@ -146,7 +146,8 @@ def main() -> None:
         raise CommandError("--prompts is at least 1, --generations at least 2 (episodes of a row are compared).")
     with programs.environment(options.url) as url:
         train(options, url, tools_at(url), rows)
-    console.print(f"The model: {options.output}\nThe curve: {options.output / 'training.png'}")
+    said = f"The model: {options.output}\nThe curve: {options.output / 'training.png'}"
+    console.print(said, markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -169,7 +169,8 @@ def main() -> None:
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()}
     result = {"before": before, "after": changed, "seconds": round(time.time() - began), "options": asked}
     (options.output / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    console.print(f"[dim]Curve: {options.picture}; figures: {options.output / 'result.json'}[/dim]", soft_wrap=True)
+    said = f"Curve: {options.picture}; figures: {options.output / 'result.json'}"
+    console.print(said, style="dim", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -207,7 +207,7 @@ def main() -> None:
     options = arguments()
     with programs.environment(options.url) as url:
         train(options, url, tools_at(url))
-    console.print(f"The model: {options.output}")
+    console.print(f"The model: {options.output}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":
