@@ -35,9 +35,6 @@ FORMS: dict[int, dict[str, Any]] = {
     15: {"played": 560, "rows": 64, "passes": 19, "steps": 100, "prompts": 8, "samples": 8},
 }
 """What is done in so many minutes, on two cores of 2026."""
-WARM_BATCH = 32
-FEWEST_WARM_STEPS = 60
-"""A model that knows nothing takes that many to find the form of an episode, however few there are."""
 
 
 def arguments() -> Namespace:
@@ -131,14 +128,13 @@ def main() -> None:
         console.rule("2. warm start")
         if not (warm / "config.json").exists():
             shutil.rmtree(warm, ignore_errors=True)
-            taught = warm_start.taught(played, None, options.give_up, options.seed)
-            steps = max(FEWEST_WARM_STEPS, round(options.passes * len(taught) / WARM_BATCH))
             asked = Namespace(
                 model=None,
                 rollouts=played,
                 output=warm,
-                steps=options.warm_steps or steps,
-                batch=WARM_BATCH,
+                steps=options.warm_steps,
+                passes=None if options.warm_steps else options.passes,
+                batch=32,
                 learning_rate=None,
                 above=None,
                 give_up=options.give_up,

@@ -35,6 +35,8 @@ CLOSING = "Done."
 """What the model is taught to say where an episode ends with a tool's answer: else it would not learn to end one."""
 CUTS = 3
 """How often each episode is taught where episodes are cut short, each time another length of it."""
+FEWEST_STEPS = 60
+"""A model that knows nothing takes that many to find the form of an episode, however few episodes there are."""
 
 
 def arguments() -> argparse.Namespace:
@@ -44,6 +46,7 @@ def arguments() -> argparse.Namespace:
     programs.add_environment(parser, "train")
     parser.add_argument("--output", type=Path, default=Path("results/warm"), help="a folder for the model")
     parser.add_argument("--steps", type=int, default=200, help="updates of the model")
+    parser.add_argument("--passes", type=float, help="how often each episode is taught, instead of --steps")
     parser.add_argument("--batch", type=int, default=16, help="episodes of an update")
     parser.add_argument("--learning-rate", type=float, help="default: 1e-5, and 2e-3 for a tiny model")
     parser.add_argument("--above", type=float, help="teach episodes with a higher reward (default: the lowest)")
@@ -176,18 +179,21 @@ def train(options: argparse.Namespace, url: str, tools: list[Item]) -> None:
         set_seed(options.seed)
         tokenizer = tiny.tokenizer(talks)
         loaded = Loaded(tiny.model(tokenizer), tokenizer, False)
+    steps = options.steps
+    if options.passes:
+        steps = max(FEWEST_STEPS, round(options.passes * len(talks) / options.batch))
     rate = options.learning_rate or (1e-5 if options.model else 2e-3)
     data = tokens_of(loaded, talks, schemas(url, tools))
     console.print(f"{len(data)} episodes, {sum(map(len, data['input_ids'])) / len(data):.0f} tokens each")
     config = SFTConfig(
         output_dir=str(options.output),
-        max_steps=options.steps,
+        max_steps=steps,
         per_device_train_batch_size=options.batch,
         learning_rate=rate,
         lr_scheduler_type="constant_with_warmup",
-        warmup_steps=min(20, options.steps // 5),
+        warmup_steps=min(20, steps // 5),
         max_length=None,
-        logging_steps=max(1, options.steps // 10),
+        logging_steps=max(1, steps // 10),
         logging_nan_inf_filter=False,
         save_strategy="no",
         report_to="none",
