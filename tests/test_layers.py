@@ -24,7 +24,7 @@ LAYERS = [
     {"server"},  # endpoints
     {"middleware", "openapi", "page", "config", "connections"},
     # Within the server: one tool call, one episode. Outside of it: a client.
-    {"tools", "signatures", "schemas", "sessions", "places", "intake", "pool", "cluster", "judge", "shapes"}
+    {"tools", "signatures", "schemas", "sessions", "places", "intake", "pool", "forks", "cluster", "judge", "shapes"}
     | {"services", "replay", "web"}
     | {"client", "players", "models", "episodes", "recording", "trajectories", "users", "second_model"},
     # Answers, verdicts, names and paths.
@@ -32,7 +32,7 @@ LAYERS = [
     | {"arguments"}
     | {"bodies", "large_bodies", "access", "shares", "rate_limit", "waiting", "pictures", "redaction"}
     | {"project", "logs", "metrics", "terminal", "proxies", "errors", "turns"}
-    | {"scripts"},
+    | {"scripts", "renew"},
 ]
 """The modules of gymkit, top to bottom. Within a layer they may import each other, as long as there is no circle."""
 

@@ -42,6 +42,7 @@ The server
 - `replay`      what services have answered, recorded and given again
 - `web`         pages of the public web, and none of the server's own network
 - `pool`        things that take long to make, a few of them kept ready (where an archetype has such)
+- `forks`       programs that are forked, not started (where an archetype has such)
 - `shapes`      a tool's answer as text, episodes of Gymnasium: what a wrapped class is served with
 - `users`       a user who answers what a policy says, by a script (`scripts`) or a model (where an archetype has one)
 - `second_model`  a model that the environment asks: as a judge, or as a user
@@ -66,6 +67,7 @@ What all of them use
 - `redaction`   keys, kept out of what is shown, logged, recorded or answered
 - `responses`   a model's response, read from a request for a verdict
 - `replies`     what a model has answered, read whatever form it comes in
+- `renew`       what such a fork must not share with others
 - `turns`       a user's turn, for whoever plays
 - `logs`        the log: a line per event
 - `metrics`     what `/metrics` shows

@@ -18,10 +18,11 @@ from pydantic import BaseModel, Field
 
 from desktop import Button, Desktop, DesktopLost, when_still_by_pictures
 from desktop.display import commands
-from desktop.display.forks import ForkServer, fork_server
+from desktop.display.forks import fork_server
 from desktop.display.processes import Program
 from desktop.display.xserver import SLICE_SECONDS, Display
 from desktop.keyboard import keysym_of
+from gymkit.forks import ForkServer
 
 log = logging.getLogger("gymkit")
 

@@ -17,9 +17,10 @@ import pytest
 
 from desktop import DesktopLost
 from desktop.backend import DesktopSettings, LocalDesktop
-from desktop.display import forks
-from desktop.display.forks import ForkServer, NoFork, fork_server
+from desktop.display.forks import fork_server, server_of
 from desktop.display.x11 import Screen
+from gymkit import forks
+from gymkit.forks import ForkServer, NoFork
 
 QUIET, LIMIT = 0.1, 2.0
 """`settle_seconds` and `max_settle_seconds` of the server."""
@@ -182,7 +183,8 @@ told = {
     "descriptors": descriptors,
     "shown": [open(f"/proc/self/{name}").read() for name in ("cmdline", "environ")], "parent": os.getppid(),
     "drawn": [random.random(), next(tempfile._get_candidate_names()), uuid.uuid1().hex, os.urandom(8).hex()],
-    "modules": sorted({"keeper", "fork_server", "forks"} & set(sys.modules)), "loaded": "tkinter.ttk" in sys.modules,
+    "modules": sorted({"keeper", "fork_server", "forks", "gymkit", "gymkit.renew"} & set(sys.modules)),
+    "loaded": "tkinter.ttk" in sys.modules,
 }
 with open("told.json", "w") as file:
     json.dump(told, file)
@@ -194,7 +196,7 @@ root.mainloop()
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
     """A fork server of a process that has a secret and an open file."""
     monkeypatch.setenv("SECRET", "of the server")
-    server = ForkServer(("tkinter.ttk", "random", "tempfile", "uuid"))
+    server = server_of(("tkinter.ttk", "random", "tempfile", "uuid"))
     with open(__file__) as file:
         os.set_inheritable(file.fileno(), True)
         server.start()
@@ -275,14 +277,12 @@ def test_what_has_threads_is_not_forked(tmp_path: Path, caplog: pytest.LogCaptur
     (tmp_path / "threads.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=[60]).start()"
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(forks.ENVIRONMENT, "PYTHONPATH", str(tmp_path))
-        server = ForkServer(("threads",))
-        reading, writing = os.pipe()
-        with pytest.raises(NoFork, match="there is no fork server"):
-            server.fork(reading, writing)
-        os.close(reading)
-        os.close(writing)
+    server = server_of(("threads",), PYTHONPATH=str(tmp_path))
+    reading, writing = os.pipe()
+    with pytest.raises(NoFork, match="there is no fork server"):
+        asyncio.run(server.forked([reading, writing]))
+    os.close(reading)
+    os.close(writing)
     assert "it has 2 threads" in caplog.text
 
 
@@ -298,7 +298,7 @@ def test_a_fork_that_gets_no_folder_ends_without_a_word(server: ForkServer) -> N
     """It has been given up, and its display may have another keeper by then."""
     orders, ordering = os.pipe()
     said, saying = os.pipe()
-    server.fork(orders, saying)
+    asyncio.run(server.forked([orders, saying]))
     for end in (orders, saying, ordering):
         os.close(end)
     with open(said, "rb") as file:

@@ -9,11 +9,12 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from gymkit.forks import ForkServer
 from sandbox import CellResult, CommandResult, Sandbox, SandboxFileError, SandboxLost
 from sandbox.confinement import ConfinementError, Limits
 from sandbox.confinement.commands import run_command
 from sandbox.confinement.files import FileError, read_beneath, write_beneath
-from sandbox.confinement.forks import ForkServer, fork_server
+from sandbox.confinement.forks import fork_server
 from sandbox.confinement.jupyter import Kernel
 from sandbox.confinement.place import Place
 from sandbox.confinement.view import strongest_level

@@ -18,11 +18,12 @@ from pathlib import Path
 
 import pytest
 
-import sandbox.confinement.forks as forks
+from gymkit import forks
+from gymkit.forks import ForkServer, NoFork
 from sandbox import CellResult, Sandbox
 from sandbox.backend import SandboxSettings, forks_of, make_sandbox
 from sandbox.confinement import Level
-from sandbox.confinement.forks import OF_FORK_SERVERS, ForkServer, NoFork, fork_server
+from sandbox.confinement.forks import OF_FORK_SERVERS, fork_server, server_of
 from sandbox.confinement.view import Strongest, fixed_environment, strongest_level
 
 LEVELS: list[Level] = ["limits", "bubblewrap"] if strongest_level().level == "bubblewrap" else ["limits"]
@@ -45,7 +46,7 @@ def logged(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[ForkServer]:
     """A fork server of the test's own, which it may harm."""
-    found = ForkServer(("numpy",), fixed_environment() | OF_FORK_SERVERS)
+    found = server_of(("numpy",))
     monkeypatch.setattr("sandbox.backend.forks_of", lambda settings: found)
     asyncio.run(loaded(found))
     assert found.pid is not None
@@ -130,7 +131,7 @@ def test_what_a_package_draws_before_the_fork_is_drawn_anew(
     level: Level, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "early.py").write_text(EARLY)
-    server = ForkServer(("early",), fixed_environment() | OF_FORK_SERVERS | {"PYTHONPATH": str(tmp_path)})
+    server = server_of(("early",), PYTHONPATH=str(tmp_path))
     monkeypatch.setattr("sandbox.backend.forks_of", lambda settings: server)
 
     async def look() -> list[str]:
@@ -375,7 +376,7 @@ def test_sandboxes_do_without_a_fork_server_that_has_no_processes_left(
 ) -> None:
     """Its user has as many as may be. It goes on, and forks again as soon as it can."""
     (tmp_path / "limited.py").write_text(LIMITED)
-    server = ForkServer(("limited",), fixed_environment() | OF_FORK_SERVERS | {"PYTHONPATH": str(tmp_path)})
+    server = server_of(("limited",), PYTHONPATH=str(tmp_path))
     monkeypatch.setattr("sandbox.backend.forks_of", lambda settings: server)
 
     async def use() -> None:
@@ -388,7 +389,7 @@ def test_sandboxes_do_without_a_fork_server_that_has_no_processes_left(
         assert [said for said in slow_starts(caplog) if "it cannot fork: Resource temporarily unavailable" in said]
         os.kill(pid, signal.SIGUSR2)
         with open(os.devnull, "r+b") as null:
-            os.close(server.fork([null.fileno()] * 4))
+            os.close(server.fork([null.fileno()] * 4)[0])
         assert server.pid == pid
 
     asyncio.run(use())
@@ -399,7 +400,7 @@ def test_what_has_threads_is_not_forked(tmp_path: Path, caplog: pytest.LogCaptur
     (tmp_path / "busy.py").write_text(
         "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
     )
-    server = ForkServer(("busy", "not_installed"), fixed_environment() | {"PYTHONPATH": str(tmp_path)})
+    server = server_of(("busy", "not_installed"), PYTHONPATH=str(tmp_path))
     asyncio.run(loaded(server))
     assert server.pid is None
     assert "no fork server (it has 2 threads)" in caplog.text

@@ -9,7 +9,6 @@ says; the answer is JSON, with the `error` if there is none. The first line of t
 script of this Python: the script then runs in that fork, with an environment of its own.
 """
 
-import ctypes
 import errno
 import gc
 import importlib
@@ -19,11 +18,14 @@ import runpy
 import signal
 import socket
 import sys
-import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import keeper
+
+sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
+from gymkit import renew  # noqa: E402
 
 
 def preload(packages: Sequence[str]) -> list[str]:
@@ -77,45 +79,12 @@ def first_line() -> bytes:
     return line
 
 
-def show(arguments: Sequence[str], environment: dict[str, str]) -> None:
-    """Write them to where /proc shows those that a process was started with; a fork would show this program's."""
-    with open("/proc/self/stat") as file:
-        fields = file.read().rsplit(")", 1)[1].split()
-    # Fields 48 to 51 of all, as proc(5) counts them: where arguments and environment begin and end.
-    argument_start, argument_end, start, end = map(int, fields[45:49])
-    for first, last, texts in (
-        (argument_start, argument_end, arguments),
-        (start, end, [f"{name}={value}" for name, value in environment.items()]),
-    ):
-        data = b"".join(os.fsencode(text) + b"\0" for text in texts)
-        ctypes.memset(first, 0, last - first)
-        ctypes.memmove(first, data, min(len(data), last - first))
-
-
-def renew(environment: dict[str, str]) -> None:
-    """Take on an environment, and draw anew whatever was drawn at random."""
-    os.environ.clear()
-    os.environ.update(environment)
-    time.tzset()
-    # `random` draws anew by itself, for each fork.
-    if names := sys.modules.get("tempfile"):
-        names.tempdir = None  # type: ignore[attr-defined]
-    if process := sys.modules.get("multiprocessing.process"):
-        process.current_process().authkey = os.urandom(32)
-    if uuid := sys.modules.get("uuid"):
-        uuid._node = uuid._last_timestamp = None  # type: ignore[attr-defined]
-    if site := sys.modules.get("site"):
-        site.USER_BASE = site.USER_SITE = None  # type: ignore[attr-defined]
-    importlib.invalidate_caches()
-
-
 def run(order: dict[str, Any]) -> None:
     """Run the script of an order, as `python SCRIPT ARGUMENT ...` does."""
     signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    show(order["command"], order["environment"])
-    renew(order["environment"])
+    renew.everything(order["command"], order["environment"])
     sys.argv = order["command"][1:]
     script = sys.argv[0]
     sys.path.insert(0, os.path.dirname(os.path.abspath(script)))
@@ -130,8 +99,10 @@ def is_script(order: dict[str, Any]) -> bool:
 
 def begin() -> socket.socket:
     """Load what the forks have in memory; the socket of the server, which is told how it went."""
-    sys.path.pop(0)  # the folder of this program: its modules would hide the application's own of the same names
-    del sys.modules["keeper"]
+    # The folders of this program's modules, which would hide the application's own of the same names.
+    del sys.path[:2]
+    for name in ("keeper", "gymkit", "gymkit.renew"):
+        del sys.modules[name]
     control = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -149,7 +120,7 @@ def main() -> None:
     line = first_line()
     if line:
         folder = json.loads(line)["folder"]
-        show(["keeper"], {"FOLDER": folder})
+        renew.show(["keeper"], {"FOLDER": folder})
         order = keeper.keep(folder, is_script)
         if order is not None:
             run(order)

@@ -8,11 +8,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-from desktop.display.forks import ForkServer, NoFork
+from gymkit.forks import ForkServer, NoFork, finished, two_pipes
 
 KEEPER = Path(__file__).with_name("keeper.py")
 END_SECONDS = 10
@@ -61,22 +60,14 @@ class Keeper:
         Raises:
             KeeperLost: the machine has no process or descriptor left.
         """
-        ends: list[int] = []
         try:
-            ends += os.pipe()
-            ends += os.pipe()
-            self = cls(folder, await finished(asyncio.to_thread(begin, folder, ends[0], ends[3], forks)))
+            with two_pipes() as (orders_end, orders, events, events_end):
+                self = cls(folder, await begin(folder, orders_end, events_end, forks))
         except OSError as error:
-            for end in ends:
-                os.close(end)
             raise KeeperLost(f"no process can be started: {error.strerror}") from None
-        except BaseException:
-            for end in ends:
-                os.close(end)
-            raise
-        os.close(ends[0])
-        os.close(ends[3])
-        await self._connect(ends[1], ends[2])
+        os.close(orders_end)
+        os.close(events_end)
+        await self._connect(orders, events)
         return self
 
     async def _connect(self, orders: int, events: int) -> None:
@@ -168,23 +159,18 @@ class Keeper:
             await asyncio.to_thread(self._process.wait)
 
 
-async def finished[Result](work: Coroutine[Any, Any, Result]) -> Result:
-    """The result of work in a thread; where this is cancelled, the work is waited for all the same."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.wait({task})
-        raise
-
-
-def begin(folder: Path, orders: int, events: int, forks: ForkServer | None) -> "subprocess.Popen[bytes] | None":
+async def begin(
+    folder: Path, orders: int, events: int, forks: ForkServer | None
+) -> "subprocess.Popen[bytes] | None":
     """Start a keeper with these for its standard input and output; None for a fork."""
     if forks is not None:
         with contextlib.suppress(NoFork):
-            return forks.fork(orders, events)
+            await forks.forked([orders, events])
+            return None
+    return await finished(asyncio.to_thread(program, folder, orders, events))
+
+
+def program(folder: Path, orders: int, events: int) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [sys.executable, "-I", "-S", str(KEEPER), str(folder)],
         stdin=orders,

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 from desktop import DesktopLost
 from desktop.display import commands
 from desktop.display.commands import Access
-from desktop.display.forks import ForkServer
 from desktop.display.processes import Keeper, KeeperLost, Program
+from gymkit.forks import ForkServer
 
 if TYPE_CHECKING:
     from desktop.display.x11 import Screen

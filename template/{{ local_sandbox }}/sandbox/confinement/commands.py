@@ -7,8 +7,9 @@ import os
 import secrets
 from collections.abc import Awaitable
 
+from gymkit.forks import ForkServer, NoFork
 from sandbox.confinement import Limits
-from sandbox.confinement.forks import NOT_MADE, ForkServer, NoFork
+from sandbox.confinement.forks import NOT_MADE
 from sandbox.confinement.guard import remove
 from sandbox.confinement.output import Output
 from sandbox.confinement.place import Place

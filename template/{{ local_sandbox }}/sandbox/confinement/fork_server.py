@@ -22,13 +22,16 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import enter
 import guard
 import kernel
-import renew
 import room
+
+sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
+from gymkit import renew  # noqa: E402
 
 CONTROL, STDOUT, STDERR, STATUS = range(4)
 """The descriptors of a guard."""
@@ -157,8 +160,9 @@ def confine(order: dict[str, Any]) -> None:
 
 def begin() -> socket.socket:
     """Load what the forks have in memory; the socket of the server, which is told how it went."""
-    # The folder of this program: its modules would hide the agent's own of the same names.
+    # The folders of this program's modules, which would hide the agent's own of the same names.
     here = sys.path.pop(0)
+    del sys.path[0]
     control = socket.socket(fileno=os.dup(0))
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)
@@ -167,7 +171,8 @@ def begin() -> socket.socket:
     preload(LATE + OFTEN)
     missing = preload(sys.argv[1:])
     for name, module in list(sys.modules.items()):
-        if os.path.dirname(getattr(module, "__file__", None) or "") == here and name != "__main__":
+        beside = os.path.dirname(getattr(module, "__file__", None) or "") == here and name != "__main__"
+        if beside or name.partition(".")[0] == "gymkit":
             del sys.modules[name]
     say(control, {"missing": missing, "threads": threads()})
     gc.collect()
@@ -182,7 +187,8 @@ def main() -> None:
     environment = order["process"]["environment"]
     if "command" in order:
         enter.run(order["command"], environment)
-    renew.everything(environment)
+    # The guard's search for a sandbox's processes goes by what is shown, which else would tell where the server is.
+    renew.everything(["python"], environment)
     kernel.main(order["connection"])
 
 

@@ -17,8 +17,8 @@ import zmq
 import zmq.asyncio
 from jupyter_client.session import Session
 
+from gymkit.forks import ForkServer, NoFork
 from sandbox.confinement import PYTHON, ConfinementError, Limits
-from sandbox.confinement.forks import ForkServer, NoFork
 from sandbox.confinement.guard import remove
 from sandbox.confinement.output import Output
 from sandbox.confinement.place import Place

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from gymkit.forks import ForkServer, NoFork, two_pipes
 from sandbox.confinement import PROGRAMS, PYTHON, ConfinementError, Limits
-from sandbox.confinement.forks import Forked, ForkServer, NoFork, two_pipes
+from sandbox.confinement.forks import Forked
 from sandbox.confinement.place import Place
 from sandbox.confinement.view import View
 

@@ -1,19 +1,23 @@
 # Part of the template: changes belong there (`copier update` merges this file).
-"""Makes a fork of the interpreter one of its own: nothing that has to differ is as it was before the fork."""
+"""Makes a fork of a fork server one of its own: nothing that has to differ is as it was before the fork.
+
+For the programs whose forks they are; nothing else of gymkit is loaded there.
+"""
 
 import ctypes
 import importlib
 import os
 import sys
 import time
+from collections.abc import Sequence
 from typing import Any
 
 
-def everything(environment: dict[str, str]) -> None:
-    """Take on an environment, and draw anew whatever was drawn at random."""
+def everything(arguments: Sequence[str], environment: dict[str, str]) -> None:
+    """Take on an environment, show it with these arguments, and draw anew whatever was drawn at random."""
     os.environ.clear()
     os.environ.update(environment)
-    show(["python"], environment)
+    show(arguments, environment)
     time.tzset()
     # `random` draws anew by itself, for each fork.
     if numpys := loaded("numpy.random"):
@@ -39,11 +43,8 @@ def loaded(name: str) -> Any:
     return sys.modules.get(name)
 
 
-def show(arguments: list[str], environment: dict[str, str]) -> None:
-    """Write them to where /proc shows those that a process was started with.
-
-    The guard's search for a sandbox's processes goes by them, and they would show a sandbox where its server is.
-    """
+def show(arguments: Sequence[str], environment: dict[str, str]) -> None:
+    """Write them to where /proc shows those that a process was started with; of a fork, it shows its fork server's."""
     with open("/proc/self/stat") as file:
         fields = file.read().rsplit(")", 1)[1].split()
     # Fields 48 to 51 of all, as proc(5) counts them: where arguments and environment begin and end.
