@@ -25,7 +25,7 @@ from typing import Any
 import keeper
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
-from gymkit import renew  # noqa: E402
+from gymkit import renew
 
 
 def preload(packages: Sequence[str]) -> list[str]:

@@ -159,9 +159,7 @@ class Keeper:
             await asyncio.to_thread(self._process.wait)
 
 
-async def begin(
-    folder: Path, orders: int, events: int, forks: ForkServer | None
-) -> "subprocess.Popen[bytes] | None":
+async def begin(folder: Path, orders: int, events: int, forks: ForkServer | None) -> "subprocess.Popen[bytes] | None":
     """Start a keeper with these for its standard input and output; None for a fork."""
     if forks is not None:
         with contextlib.suppress(NoFork):

@@ -11,10 +11,10 @@ server, however the server ends. There are two levels:
 
 Some files are programs, run by their path: `guard.py` and `enter.py` around every confined process, `kernel.py`, the
 interpreter, and `fork_server.py`, which has all of these loaded and forks, with its part `room.py` (namespaces that a
-fork enters). The others are imported: `place.py` (folders of a sandbox),
-`view.py` (what a process sees, and the level that the machine can do), `forks.py` (the guards that it forks, seen from here),
-`process.py` (starts and ends a process), `output.py` (what it prints), `jupyter.py` (cells), `commands.py` (shell
-commands) and `files.py` (reads and writes files that a process may have prepared).
+fork enters). The others are imported: `place.py` (folders of a sandbox), `view.py` (what a process sees, and the level
+that the machine can do), `forks.py` (the guards that are forked, seen from here), `process.py` (starts and ends a
+process), `output.py` (what it prints), `jupyter.py` (cells), `commands.py` (shell commands) and `files.py` (reads and
+writes files that a process may have prepared).
 """
 
 import os

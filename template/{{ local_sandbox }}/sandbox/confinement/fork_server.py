@@ -31,7 +31,7 @@ import kernel
 import room
 
 sys.path.insert(1, str(Path(__file__).resolve().parents[2]))
-from gymkit import renew  # noqa: E402
+from gymkit import renew
 
 CONTROL, STDOUT, STDERR, STATUS = range(4)
 """The descriptors of a guard."""
